@@ -1,0 +1,35 @@
+"""Wattseal's plug. The contactor is opened before anything else is even imported."""
+
+import machine
+from plug import board
+from plug.drivers.contactor import Contactor
+
+
+def main():
+    """Run the plug; whatever ends it, the contacts open."""
+    contactor = Contactor(board.PINS["contactor"], board.CONTACTOR_ACTIVE_HIGH)
+    try:
+        run(contactor)
+    finally:
+        contactor.open()
+
+
+def run(contactor):
+    """Run the app; a fault that it does not handle is printed and resets the machine."""
+    import asyncio
+    import sys
+
+    from plug.app import App
+    from plug.errors import ConfigError
+
+    try:
+        asyncio.run(App(contactor).run())
+    except ConfigError as error:
+        print(f"config: {error}")
+    except Exception as error:  # noqa: BLE001 - off is the safe state, and a reset the only cure for the unknown
+        contactor.open()
+        sys.print_exception(error)
+        machine.reset()
+
+
+main()

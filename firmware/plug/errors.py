@@ -1,0 +1,103 @@
+"""Everything the plug can refuse or report: one class tree, each class with the stable code that docs/protocol.md lists."""
+
+
+class PlugError(Exception):
+    """Root of the tree; `code` goes to the relay and into logs, the message is for people."""
+
+    code = "plug"
+
+
+class ConfigError(PlugError):
+    """config.json is missing or wrong."""
+
+    code = "config"
+
+
+class JournalError(PlugError):
+    """Flash holds records, but none that can be trusted, or did not keep what was written."""
+
+    code = "journal"
+
+
+class MeterError(PlugError):
+    """The metering IC does not answer, or does not hold what was written to it."""
+
+    code = "meter_fault"
+
+
+class BadFrame(PlugError):
+    """A line from the relay is too long, damaged, or no message."""
+
+    code = "bad_frame"
+
+
+class Malformed(PlugError):
+    """A message or a typed structure has a wrong, missing or extra field."""
+
+    code = "malformed"
+
+
+class UnknownType(PlugError):
+    """A message has a type that this version does not know."""
+
+    code = "unknown_type"
+
+
+class Busy(PlugError):
+    """Another session is running."""
+
+    code = "busy"
+
+
+class NoClock(PlugError):
+    """The relay has not told the time yet."""
+
+    code = "no_clock"
+
+
+class BadSignature(PlugError):
+    """A signature is not the one it must be."""
+
+    code = "bad_signature"
+
+
+class WrongPlug(PlugError):
+    """A voucher names another plug."""
+
+    code = "wrong_plug"
+
+
+class UnsupportedFunding(PlugError):
+    """A voucher draws on something this version does not serve."""
+
+    code = "unsupported_funding"
+
+
+class StaleNonce(PlugError):
+    """A voucher carries another challenge than the offered one, or an old one."""
+
+    code = "stale_nonce"
+
+
+class BadTerms(PlugError):
+    """A voucher's limits or times cannot be served."""
+
+    code = "bad_terms"
+
+
+class OutboxFull(PlugError):
+    """Too many sessions wait for their settlement."""
+
+    code = "outbox_full"
+
+
+class WrongSession(PlugError):
+    """A message names a session that is not the running one."""
+
+    code = "wrong_session"
+
+
+class BadState(PlugError):
+    """A message does not fit the state of the session."""
+
+    code = "bad_state"

@@ -1,0 +1,1 @@
+"""From the meter's counts to energy."""

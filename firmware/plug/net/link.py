@@ -1,0 +1,136 @@
+"""The plug's side of the link to the relay: connects for ever, sends what is not acknowledged, hands on what comes (docs/protocol.md section 2)."""
+
+import asyncio
+import json
+
+from micropython import const
+
+from plug.errors import PlugError
+from plug.net.framing import LineReader, encode
+
+QUEUE_LENGTH = const(16)
+SILENCE_MS = const(600_000)
+CONNECT_S = const(15)
+SEND_S = const(30)
+WAKE_MS = const(5_000)
+LONGEST_PAUSE_S = const(60)
+
+
+class Link:
+    """One TCP connection at a time.
+
+    `handle(line)` returns the replies to a line or raises a PlugError; `hello` is the first message of every connection.
+    """
+
+    def __init__(self, host, port, wifi, clock, session, outbox, hello, handle):
+        self._host = host
+        self._port = port
+        self._wifi = wifi
+        self._clock = clock
+        self._session = session
+        self._outbox = outbox
+        self._hello = hello
+        self._handle = handle
+        self._queue = []
+        self._wake = asyncio.Event()
+        self._acknowledged = {}  # session -> sequence
+        self._sent = {}  # the same, on this connection
+        self._heard_ms = 0
+        self.is_up = False
+
+    def send(self, message):
+        """Queue a message that may be lost; the oldest gives way. Without a connection it is dropped."""
+        if self.is_up:
+            if len(self._queue) >= QUEUE_LENGTH:
+                self._queue.pop(0)
+            self._queue.append(message)
+        self._wake.set()
+
+    def acknowledge(self, session, sequence):
+        """Note that the relay has a receipt."""
+        if self._sent.get(session, 0) >= sequence > self._acknowledged.get(session, 0):
+            self._acknowledged[session] = sequence
+
+    async def run(self):
+        """Keep the link up for ever."""
+        pause_s = 1
+        while True:
+            try:
+                if await self._wifi.join():
+                    reader, writer = await asyncio.wait_for(asyncio.open_connection(self._host, self._port), CONNECT_S)
+                    pause_s = 1
+                    await self._serve(reader, writer)
+            except (OSError, asyncio.TimeoutError) as error:
+                print(f"link: {error!r}; again in {pause_s} s")
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    async def _serve(self, reader, writer):
+        self._queue = [self._hello]
+        self._sent = {}
+        self._heard_ms = self._clock.tick()
+        self.is_up = True
+        self._wake.set()
+        receiver = asyncio.create_task(self._receive(LineReader(reader)))
+        try:
+            while not receiver.done() and self._clock.tick() - self._heard_ms < SILENCE_MS:
+                if self._wake.is_set():
+                    self._wake.clear()
+                    await self._send_all(writer)
+                try:
+                    await asyncio.wait_for_ms(self._wake.wait(), WAKE_MS)
+                except asyncio.TimeoutError:
+                    pass
+        finally:
+            self.is_up = False
+            receiver.cancel()
+            writer.close()
+            await writer.wait_closed()
+
+    async def _send_all(self, writer):
+        while self._queue:
+            await self._write(writer, self._queue.pop(0))
+        unpaid = self._outbox.unpaid()
+        for session in unpaid:
+            if session not in self._sent and session not in self._acknowledged:
+                entry = json.loads(self._outbox.payload(session))
+                await self._send_receipt(writer, entry["session"], entry["receipt"])
+        running = self._session.newest_messages()
+        if running is not None:
+            await self._send_receipt(writer, *running)
+            unpaid.append(running[0]["session"])
+        self._acknowledged = {session: sequence for session, sequence in self._acknowledged.items() if session in unpaid}
+
+    async def _send_receipt(self, writer, session_message, receipt_message):
+        session = session_message["session"]
+        if session not in self._sent:
+            self._sent[session] = 0
+            await self._write(writer, session_message)
+        if receipt_message is None:
+            return
+        sequence = receipt_message["receipt"]["sequence"]
+        if sequence > max(self._sent[session], self._acknowledged.get(session, 0)):
+            self._sent[session] = sequence
+            await self._write(writer, receipt_message)
+
+    async def _write(self, writer, message):
+        writer.write(encode(message))
+        await asyncio.wait_for(writer.drain(), SEND_S)
+
+    async def _receive(self, lines):
+        try:
+            while True:
+                try:
+                    line = await lines.line()
+                    if line is None:
+                        return
+                    self._heard_ms = self._clock.tick()
+                    replies = self._handle(line)
+                except PlugError as error:
+                    replies = ({"type": "refused", "code": error.code, "message": str(error), "session": None},)
+                for message in replies:
+                    self.send(message)
+        except OSError as error:
+            print(f"link: {error!r}")
+        finally:
+            self._wake.set()

@@ -1,0 +1,56 @@
+"""One record in one file: magic, sequence, length, payload, CRC-32. A file that was cut short or damaged reads as absent."""
+
+import os
+import struct
+from binascii import crc32
+
+from plug.errors import JournalError
+
+_MAGIC = b"WSR1"
+_HEADER = "<4sII"
+_HEADER_SIZE = 12
+MAX_PAYLOAD = 4096
+
+
+def write(path, sequence, payload):
+    """Write a record and read it back; raise JournalError if flash did not keep it."""
+    if len(payload) > MAX_PAYLOAD:
+        raise JournalError(f"{path}: {len(payload)} bytes, more than {MAX_PAYLOAD}")
+    body = struct.pack(_HEADER, _MAGIC, sequence, len(payload)) + payload
+    with open(path, "wb") as file:
+        file.write(body)
+        file.write(struct.pack("<I", crc32(body)))
+        file.flush()
+    if read(path) != (sequence, payload):
+        raise JournalError(f"{path}: flash did not keep what was written")
+
+
+def read(path):
+    """Return (sequence, payload), or None where the file is missing, short or damaged."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read(_HEADER_SIZE + MAX_PAYLOAD + 4)
+    except OSError:
+        return None
+    if len(data) < _HEADER_SIZE + 4:
+        return None
+    magic, sequence, length = struct.unpack(_HEADER, data[:_HEADER_SIZE])
+    body = data[:-4]
+    if magic != _MAGIC or length != len(body) - _HEADER_SIZE or struct.unpack("<I", data[-4:])[0] != crc32(body):
+        return None
+    return sequence, bytes(body[_HEADER_SIZE:])
+
+
+def exists(path):
+    """Tell whether a file is there, readable or not."""
+    try:
+        os.stat(path)
+    except OSError:
+        return False
+    return True
+
+
+def make_folder(path):
+    """Make a folder unless it is there."""
+    if not exists(path):
+        os.mkdir(path)

@@ -1,0 +1,50 @@
+"""The command `wattseal`: options, exit codes, one line for every error."""
+
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from wattseal.cli.relay import relay
+from wattseal.errors import WattsealError
+
+EXAMPLES = """
+Examples:
+
+  WATTSEAL_RELAY_KEY=0x... wattseal relay --store relay.sqlite --rpc http://127.0.0.1:8545 --contract 0x... --chain-id 31337
+
+  curl http://127.0.0.1:7141/plugs
+
+Exit codes: 0 done or stopped in order, 1 refused or failed (one line on stderr says why), 2 wrong usage.
+"""
+
+
+class _Commands(TyperGroup):
+    """Turns an expected error of any command into one line and exit code 1."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except WattsealError as error:
+            typer.echo(f"wattseal: {error} [{error.code}]", err=True)
+            raise typer.Exit(1) from error
+
+
+app = typer.Typer(
+    cls=_Commands,
+    name="wattseal",
+    help="A charger plug that meters, signs and gets paid for exactly what it delivered.",
+    epilog=EXAMPLES,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+# One line a command; a command imports what is heavy when it runs.
+app.command()(relay)
+
+
+@app.callback()
+def _wattseal() -> None:
+    """A group of commands, however few there are."""

@@ -1,0 +1,196 @@
+"""`wattseal relay`: builds store, gateway, link and API, joins them, and runs until it is told to stop."""
+
+import asyncio
+import contextlib
+import ipaddress
+import json
+import logging
+import os
+import re
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from wattseal.errors import ConfigError, LinkError
+from wattseal.protocol import signatures
+
+if TYPE_CHECKING:
+    from wattseal.relay.link import Timings
+    from wattseal.relay.service import Gateway, Relay
+
+KEY_VARIABLE = "WATTSEAL_RELAY_KEY"
+
+_PLAIN_RECORD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+
+
+@dataclass(frozen=True)
+class RelaySettings:
+    """Where to listen (host and port, 0 for any free one), what to serve and where to keep it."""
+
+    listen: tuple[str, int]
+    api: tuple[str, int]
+    store: Path
+    chain_id: int
+    contract: bytes
+    timings: "Timings"
+
+
+class _JsonLines(logging.Formatter):
+    """One JSON object a line: time, level, event, and whatever was given as `extra`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "event": record.getMessage(),
+        }
+        line |= {name: value for name, value in record.__dict__.items() if name not in _PLAIN_RECORD}
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
+def _address(text: str) -> tuple[str, int]:
+    match = re.fullmatch(r"\[([0-9a-fA-F:.]+)\]:(\d{1,5})|([^:]+):(\d{1,5})", text)
+    if not match or int(match[2] or match[4]) > 0xFFFF:
+        raise typer.BadParameter(f"{text!r} is not HOST:PORT, as in 127.0.0.1:7140 or [::1]:7140")
+    return match[1] or match[3], int(match[2] or match[4])
+
+
+def _contract(text: str) -> bytes:
+    if not re.fullmatch(r"0x[0-9a-fA-F]{40}", text):
+        raise typer.BadParameter(f"{text!r} is not 0x and 40 hex digits")
+    return bytes.fromhex(text[2:])
+
+
+def _secret() -> bytes:
+    text = os.environ.get(KEY_VARIABLE)
+    if not text:
+        raise ConfigError(f"{KEY_VARIABLE} is not set: put the key that pays for settlements there, 0x and 64 hex digits")
+    if not re.fullmatch(r"0x[0-9a-fA-F]{64}", text):
+        raise ConfigError(f"{KEY_VARIABLE} is not 0x and 64 hex digits (it has {len(text)} characters)")
+    secret = bytes.fromhex(text[2:])
+    try:
+        signatures.address(secret)
+    except ValueError as error:
+        raise ConfigError(f"{KEY_VARIABLE} is no secp256k1 key: it must be above 0 and below the group order") from error
+    return secret
+
+
+def relay(
+    store: Annotated[Path, typer.Option(help="SQLite file for vouchers, receipts and settlements; made if missing.")],
+    rpc: Annotated[str, typer.Option(help="JSON-RPC of the chain, http://...")],
+    contract: Annotated[str, typer.Option(help="Address of Wattseal.vy.")],
+    chain_id: Annotated[int, typer.Option(min=1, help="Chain id.")],
+    listen: Annotated[str, typer.Option(help="Where plugs connect, HOST:PORT. Plugs on the LAN need 0.0.0.0:7140.")] = "127.0.0.1:7140",
+    api: Annotated[str, typer.Option(help="Where the HTTP API listens, HOST:PORT.")] = "127.0.0.1:7141",
+    poll: Annotated[float, typer.Option(min=0.01, help="Seconds between two looks at the chain.")] = 1,
+    ping: Annotated[float, typer.Option(min=0.01, help="Seconds between two pings to a plug.")] = 60,
+    time_every: Annotated[float, typer.Option(min=0.01, help="Seconds between two time messages to a plug.")] = 600,
+) -> None:
+    """Take receipts from plugs, verify, store and acknowledge them, and have them paid.
+
+    The key that pays for gas comes from the environment variable WATTSEAL_RELAY_KEY. When everything listens, one line of JSON goes to
+    stdout: {"ready": true, "listen": "127.0.0.1:7140", "api": "127.0.0.1:7141"}. The log goes to stderr, one JSON object a line.
+    SIGTERM or SIGINT stop the relay in order.
+    """
+    addresses = _address(listen), _address(api)
+    contract_address = _contract(contract)
+    secret = _secret()
+
+    from wattseal.gateway.client import Gateway
+    from wattseal.relay.link import Timings
+
+    timings = Timings(poll_s=poll, ping_s=ping, time_s=time_every)
+    settings = RelaySettings(*addresses, store, chain_id, contract_address, timings)
+    asyncio.run(run(settings, Gateway(rpc, contract_address, chain_id, secret)))
+    sys.stdout.flush()
+    # A gateway call may still wait minutes for the chain and would hold up the exit. It is safe to cut off and to repeat.
+    os._exit(0)
+
+
+async def run(settings: RelaySettings, gateway: "Gateway") -> None:
+    """Run a relay until SIGTERM or SIGINT. Raises StoreError, ConfigError or LinkError where it cannot start."""
+    from wattseal.relay.link import PlugServer
+    from wattseal.relay.service import Relay
+    from wattseal.store import Store
+
+    _log_to_stderr()
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    with contextlib.closing(Store(settings.store)) as store:
+        store.bind(settings.chain_id, settings.contract)
+        service = Relay(settings.chain_id, settings.contract, store, gateway, settings.timings)
+        server = PlugServer(settings.chain_id, settings.contract, service, settings.timings)
+        try:
+            listen = await server.start(*settings.listen)
+            await _serve(service, settings.api, stopped, lambda api: _say_ready(listen, api))
+        finally:
+            await server.close()
+            service.close()
+
+
+async def _serve(service: "Relay", api: tuple[str, int], stopped: asyncio.Event, ready: Callable[[tuple[str, int]], None]) -> None:
+    """Serve the API and settle until `stopped`, or until one of the two fails, whose error is raised."""
+    import uvicorn
+
+    from wattseal.relay.api import make_app
+
+    class ApiServer(uvicorn.Server):
+        @contextlib.contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            """Leave the signals to the relay."""
+            yield
+
+    listener = _listener(*api)
+    address = listener.getsockname()[:2]
+    app = make_app(service, loopback_only=ipaddress.ip_address(address[0]).is_loopback)
+    http = ApiServer(uvicorn.Config(app, lifespan="off", log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=5))
+    serving = asyncio.create_task(http.serve(sockets=[listener]))
+    settling = asyncio.create_task(service.settle_forever())
+    waiting = asyncio.create_task(stopped.wait())
+    try:
+        ready(address)
+        ended, _ = await asyncio.wait({serving, settling, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        for task in ended:
+            task.result()
+    finally:
+        settling.cancel()
+        waiting.cancel()
+        http.should_exit = True
+        await serving
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    try:
+        listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise LinkError(f"cannot listen for the API on {host}:{port}: {error}; give another --api") from error
+    listener.setblocking(False)
+    return listener
+
+
+def _say_ready(listen: tuple[str, int], api: tuple[str, int]) -> None:
+    def written(address: tuple[str, int]) -> str:
+        host, port = address
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    sys.stdout.write(json.dumps({"ready": True, "listen": written(listen), "api": written(api)}) + "\n")
+    sys.stdout.flush()
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_JsonLines())
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    # Each answer of the chain is a request; they would drown the rest.
+    for name in ("httpx", "httpcore", "uvicorn.error"):
+        logging.getLogger(name).setLevel(logging.WARNING)

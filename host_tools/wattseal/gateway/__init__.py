@@ -1,0 +1,1 @@
+"""The gateway: submits to the chain, and accepts a result only with its proof."""

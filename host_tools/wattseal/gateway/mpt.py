@@ -1,0 +1,128 @@
+"""Merkle-Patricia trie proofs (Ethereum yellow paper, appendix D), verified strictly.
+
+A proof is accepted only when every node is reached through its hash or is inlined in its parent, is canonical, and is needed.
+No proof, however hostile, raises anything but `ProofError`.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import TypeAlias
+
+import rlp
+from eth_hash.auto import keccak
+
+from wattseal.errors import ProofError
+
+EMPTY_ROOT = keccak(rlp.encode(b""))
+# A branch of sixteen hashes is the largest node of a state or storage trie; a key of 64 nibbles bounds the depth.
+MAX_NODE_BYTES = 532
+MAX_NODES = 65
+
+Item: TypeAlias = "bytes | list[Item]"
+
+
+def prove(root: bytes, key: bytes, proof: Sequence[bytes]) -> bytes | None:
+    """Walk `proof` from `root` (32 bytes) along `key` (as the trie holds it: the state and storage tries hash their keys first).
+
+    Returns the key's value, or None when the proof shows that the key is absent. Raises ProofError in every other case.
+    """
+    if len(proof) > MAX_NODES:
+        raise ProofError(f"a trie proof has at most {MAX_NODES} nodes, this one has {len(proof)}")
+    if root == EMPTY_ROOT:
+        if list(proof) not in ([], [rlp.encode(b"")]):
+            raise ProofError("the trie is empty, but its proof has nodes")
+        return None
+    nodes = iter(proof)
+    value = _descend(_node(root, nodes, is_root=True), _nibbles(key), nodes)
+    if next(nodes, None) is not None:
+        raise ProofError("the trie proof has nodes that it does not need")
+    return value or None
+
+
+def _descend(node: list[Item], path: bytes, nodes: Iterator[bytes]) -> bytes:
+    """Return the value under the nibbles of `path`, or b"" where the trie has none."""
+    while True:
+        if len(node) == 17:
+            _check_branch(node)
+            if not path:
+                return _value(node[16])
+            child, path = node[path[0]], path[1:]
+        elif len(node) == 2:
+            is_leaf, segment = _hex_prefix(node[0])
+            if is_leaf:
+                value = _value(node[1])
+                if not value:
+                    raise ProofError("a trie leaf is empty")
+                return value if path == segment else b""
+            if not path.startswith(segment):
+                return b""
+            child, path = node[1], path[len(segment) :]
+        else:
+            raise ProofError(f"a trie node has 2 or 17 items, this one has {len(node)}")
+        if child == b"":
+            if len(node) == 2:
+                raise ProofError("a trie extension leads nowhere")
+            return b""
+        after_extension = len(node) == 2
+        node = _node(child, nodes)
+        if after_extension and len(node) != 17:
+            raise ProofError("a trie extension leads to no branch")
+
+
+def _node(reference: Item, nodes: Iterator[bytes], *, is_root: bool = False) -> list[Item]:
+    """Resolve a node reference: inline, or the hash of the proof's next node."""
+    if isinstance(reference, list):
+        if len(rlp.encode(reference)) >= 32:
+            raise ProofError("a trie node of 32 bytes or more is inlined")
+        return reference
+    if len(reference) != 32:
+        raise ProofError(f"a trie node reference has 32 bytes, this one has {len(reference)}")
+    raw = next(nodes, None)
+    if raw is None:
+        raise ProofError("the trie proof ends early")
+    if keccak(raw) != reference:
+        raise ProofError(f"a trie node does not have the hash 0x{reference.hex()} that its parent names")
+    if len(raw) > MAX_NODE_BYTES or (len(raw) < 32 and not is_root):
+        raise ProofError(f"a trie node has 32 to {MAX_NODE_BYTES} bytes, this one has {len(raw)}")
+    item = decode(raw)
+    if not isinstance(item, list):
+        raise ProofError("a trie node is no list")
+    return item
+
+
+def decode(raw: bytes) -> Item:
+    """Decode canonical RLP to bytes or nested lists of bytes. Raises ProofError for anything else."""
+    try:
+        item: Item = rlp.decode(raw)
+    except (rlp.DecodingError, RecursionError) as error:
+        raise ProofError(f"no canonical RLP: 0x{raw.hex():.80}") from error
+    return item
+
+
+def _check_branch(node: list[Item]) -> None:
+    children = [child for child in node[:16] if child != b""]
+    if len(children) + (node[16] != b"") < 2:
+        raise ProofError("a trie branch has fewer than two ways on")
+
+
+def _hex_prefix(item: Item) -> tuple[bool, bytes]:
+    """Decode a hex-prefixed path (appendix C) to (is a leaf's, nibbles)."""
+    nibbles = _nibbles(_value(item))
+    if not nibbles or nibbles[0] > 3:
+        raise ProofError("a trie path has no valid prefix")
+    is_leaf, is_odd = bool(nibbles[0] & 2), bool(nibbles[0] & 1)
+    if not is_odd and nibbles[1] != 0:
+        raise ProofError("a trie path has no canonical prefix")
+    segment = nibbles[1:] if is_odd else nibbles[2:]
+    if not is_leaf and not segment:
+        raise ProofError("a trie extension has no path")
+    return is_leaf, segment
+
+
+def _value(item: Item) -> bytes:
+    if not isinstance(item, bytes):
+        raise ProofError("a trie node has a list where bytes belong")
+    return item
+
+
+def _nibbles(data: bytes) -> bytes:
+    return bytes(nibble for byte in data for nibble in (byte >> 4, byte & 15))

@@ -1,0 +1,130 @@
+"""Accounts, storage slots and receipts, each proven against a header."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import rlp
+from eth_hash.auto import keccak
+from trie.hexary import HexaryTrie
+
+from wattseal.errors import ProofError
+from wattseal.gateway import mpt
+from wattseal.gateway.rpc import Rpc, data, elements, field, quantity, to_hex
+from wattseal.gateway.types import Header
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What the state trie holds for an address. `balance` in wei."""
+
+    nonce: int
+    balance: int
+    storage_root: bytes
+    code_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """An event as a receipt holds it."""
+
+    address: bytes
+    topics: tuple[bytes, ...]
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionReceipt:
+    """A proven receipt. `gas_used` follows from the block's cumulative figures; `tx_hash` alone is the RPC's word (a receipt holds none)."""
+
+    tx_hash: bytes
+    succeeded: bool
+    gas_used: int
+    logs: tuple[Log, ...]
+
+
+def account(rpc: Rpc, header: Header, address: bytes) -> Account | None:
+    """Return the account at `address` (20 bytes) after `header`'s block, None when proven absent. Raises RpcError, ProofError."""
+    return _account(_get_proof(rpc, header, address, []), header, address)
+
+
+def storage(rpc: Rpc, header: Header, address: bytes, slots: list[int]) -> list[int]:
+    """Return the values of the contract's storage `slots` after `header`'s block, 0 where empty. Raises RpcError, ProofError."""
+    answer = _get_proof(rpc, header, address, slots)
+    contract = _account(answer, header, address)
+    if contract is None:
+        raise ProofError(f"there is no contract at {to_hex(address)} in block {header.number}; is it deployed on this chain?")
+    entries = elements(answer, "storageProof")
+    if len(entries) != len(slots):
+        raise ProofError(f"asked for {len(slots)} storage proofs, the RPC sent {len(entries)}")
+    return [_slot(entry, contract.storage_root, slot) for entry, slot in zip(entries, slots, strict=True)]
+
+
+def block_receipts(rpc: Rpc, header: Header) -> list[TransactionReceipt]:
+    """Return all receipts of `header`'s block, whose trie was rebuilt to the header's root. Raises RpcError, ProofError."""
+    answers = rpc.call("eth_getBlockReceipts", to_hex(header.number))
+    if not isinstance(answers, list):
+        raise ProofError(f"the RPC has no receipts of block {header.number}")
+    receipts = []
+    items = {}
+    gas_before = 0
+    for index, answer in enumerate(answers):
+        logs = tuple(_log(log) for log in elements(answer, "logs"))
+        status, gas = quantity(field(answer, "status"), "status"), quantity(field(answer, "cumulativeGasUsed"), "cumulativeGasUsed")
+        items[rlp.encode(index)] = _encode_receipt(answer, status, gas, logs)
+        tx_hash = data(field(answer, "transactionHash"), "transactionHash", 32)
+        receipts.append(TransactionReceipt(tx_hash, status == 1, gas - gas_before, logs))
+        gas_before = gas
+    root = trie_root(items)
+    if root != header.receipts_root:
+        raise ProofError(f"block {header.number}: the receipts give the root {to_hex(root)}, the header says {to_hex(header.receipts_root)}")
+    return receipts
+
+
+def trie_root(items: dict[bytes, bytes]) -> bytes:
+    """Return the root of the trie that holds `items`."""
+    trie = HexaryTrie({})
+    with trie.squash_changes() as changes:
+        for key, value in items.items():
+            changes[key] = value
+    return bytes(trie.root_hash)
+
+
+def _get_proof(rpc: Rpc, header: Header, address: bytes, slots: list[int]) -> Any:
+    return rpc.call("eth_getProof", to_hex(address), [to_hex(slot.to_bytes(32)) for slot in slots], to_hex(header.number))
+
+
+def _account(answer: object, header: Header, address: bytes) -> Account | None:
+    proof = [data(node, "accountProof") for node in elements(answer, "accountProof")]
+    leaf = mpt.prove(header.state_root, keccak(address), proof)
+    if leaf is None:
+        return None
+    match mpt.decode(leaf):
+        case [bytes() as nonce, bytes() as balance, bytes() as storage_root, bytes() as code_hash]:
+            return Account(int.from_bytes(nonce), int.from_bytes(balance), storage_root, code_hash)
+    raise ProofError(f"the state trie holds no account at {to_hex(address)}")
+
+
+def _slot(entry: object, storage_root: bytes, slot: int) -> int:
+    proof = [data(node, "storageProof") for node in elements(entry, "proof")]
+    leaf = mpt.prove(storage_root, keccak(slot.to_bytes(32)), proof)
+    item = b"" if leaf is None else mpt.decode(leaf)
+    if not isinstance(item, bytes) or len(item) > 32:
+        raise ProofError(f"the storage trie holds no word at slot {slot:#x}")
+    value = int.from_bytes(item)
+    claimed = quantity(field(entry, "value"), "storage value")
+    if claimed != value:
+        raise ProofError(f"slot {slot:#x} is proven to be {value:#x}, but the RPC says {claimed:#x}")
+    return value
+
+
+def _log(answer: object) -> Log:
+    topics = tuple(data(topic, "topic", 32) for topic in elements(answer, "topics"))
+    return Log(data(field(answer, "address"), "log address", 20), topics, data(field(answer, "data"), "log data"))
+
+
+def _encode_receipt(answer: object, status: int, gas: int, logs: tuple[Log, ...]) -> bytes:
+    """Return the consensus encoding (EIP-2718, EIP-658): type byte, then status, cumulative gas, bloom and logs."""
+    kind = quantity(field(answer, "type"), "type")
+    bloom = data(field(answer, "logsBloom"), "logsBloom", 256)
+    body: bytes = rlp.encode([status, gas, bloom, [[log.address, log.topics, log.data] for log in logs]])
+    return (kind.to_bytes(1) if 0 < kind < 128 else b"") + body

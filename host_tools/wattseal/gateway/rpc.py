@@ -1,0 +1,99 @@
+"""JSON-RPC over HTTP, and strict readers for what it answers. Nothing that comes from here is believed before it is proven."""
+
+import itertools
+import re
+import time
+from typing import Any
+
+import httpx
+from pydantic_core import from_json
+
+from wattseal.errors import ProofError, RpcError
+
+# The receipts of a full mainnet block are a few megabytes of JSON.
+MAX_RESPONSE_BYTES = 64 << 20
+
+_QUANTITY = re.compile(r"0x(0|[1-9a-f][0-9a-f]{0,63})", re.ASCII)
+_DATA = re.compile(r"0x([0-9a-f]{2})*", re.ASCII | re.IGNORECASE)
+
+
+class Rpc:
+    """One JSON-RPC endpoint. Thread-safe."""
+
+    def __init__(self, url: str, timeout_s: float = 15.0) -> None:
+        """`timeout_s` bounds each read and, four times over, a whole answer."""
+        self.server = re.split("[/?#]", url.split("://")[-1])[0].split("@")[-1]  # the rest of an address often holds a secret
+        self._url = url
+        self._deadline_s = 4 * timeout_s
+        self._http = httpx.Client(timeout=timeout_s)
+        self._ids = itertools.count(1)
+
+    def call(self, method: str, *params: object) -> Any:
+        """Return the `result` of a call. Raises RpcError when there is none; its `rpc_code` is the server's, if it sent one."""
+        request_id = next(self._ids)
+        request = {"jsonrpc": "2.0", "id": request_id, "method": method, "params": params}
+        try:
+            # not json.loads: eth-account's py_ecc lifts the recursion limit, and deep nesting would then crash the process
+            reply = from_json(self._post(request))
+        except ValueError as error:
+            raise RpcError(f"{method}: the RPC at {self.server} did not answer in JSON; check the address") from error
+        if not isinstance(reply, dict) or reply.get("id") != request_id:
+            raise RpcError(f"{method}: the RPC at {self.server} answered something else; check the address")
+        refusal = reply.get("error")
+        if refusal is not None:
+            details = refusal if isinstance(refusal, dict) else {"message": str(refusal)}
+            code = details.get("code")
+            raise RpcError(f"{method}: {str(details.get('message'))[:300]}", rpc_code=code if isinstance(code, int) else None)
+        return reply.get("result")
+
+    def _post(self, request: dict[str, object]) -> bytes:
+        deadline = time.monotonic() + self._deadline_s
+        body = bytearray()
+        try:
+            with self._http.stream("POST", self._url, json=request) as response:
+                for chunk in response.iter_bytes():
+                    body += chunk
+                    if len(body) > MAX_RESPONSE_BYTES:
+                        raise RpcError(f"{request['method']}: the answer has more than {MAX_RESPONSE_BYTES} bytes")
+                    if time.monotonic() > deadline:
+                        raise RpcError(f"{request['method']}: no whole answer in {self._deadline_s:.0f} s")
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise RpcError(f"{request['method']}: no answer from the RPC at {self.server} ({error!r}); is it running?") from error
+        return bytes(body)
+
+
+def field(answer: object, name: str) -> Any:
+    """Return a member of an object in an answer. Raises ProofError where it is missing."""
+    if not isinstance(answer, dict) or answer.get(name) is None:
+        raise ProofError(f"the RPC's answer has no {name}")
+    return answer[name]
+
+
+def elements(answer: object, name: str) -> list[Any]:
+    """Return a member that is an array. Raises ProofError where it is none."""
+    values = field(answer, name)
+    if not isinstance(values, list):
+        raise ProofError(f"the RPC's {name} is no array")
+    return values
+
+
+def quantity(value: object, name: str) -> int:
+    """Read a JSON-RPC quantity of at most 256 bits. Raises ProofError."""
+    if not isinstance(value, str) or not _QUANTITY.fullmatch(value):
+        raise ProofError(f"the RPC's {name} is no quantity: {value!r:.80}")
+    return int(value, 16)
+
+
+def data(value: object, name: str, length: int | None = None) -> bytes:
+    """Read JSON-RPC bytes, of `length` bytes if given. Raises ProofError."""
+    if not isinstance(value, str) or not _DATA.fullmatch(value):
+        raise ProofError(f"the RPC's {name} is no byte string: {value!r:.80}")
+    read = bytes.fromhex(value[2:])
+    if length is not None and len(read) != length:
+        raise ProofError(f"the RPC's {name} has {len(read)} bytes, not {length}")
+    return read
+
+
+def to_hex(value: bytes | int) -> str:
+    """Write bytes or a quantity as JSON-RPC does."""
+    return hex(value) if isinstance(value, int) else "0x" + value.hex()

@@ -1,0 +1,1 @@
+"""What is signed and what crosses the link: docs/protocol.md."""

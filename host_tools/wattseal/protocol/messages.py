@@ -1,0 +1,349 @@
+# ruff: noqa: N815 - the fields of signed structs keep their EIP-712 names everywhere
+"""The signed structs and the messages of the plug link, typed (docs/protocol.md, sections 1 and 2).
+
+Byte strings are `bytes` here and `0x` hex on the wire. `from_wire` takes exactly the keys and ranges that the page names.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
+from types import NoneType, UnionType
+from typing import Annotated, Any, ClassVar, Self, get_args, get_origin, get_type_hints
+
+from wattseal.errors import Malformed, UnknownType
+from wattseal.protocol import eip712
+from wattseal.protocol.typed_data import FLAG_FINAL, TYPES
+
+PROTOCOL_VERSION = 1
+STATES = ("idle", "authorised", "charging", "suspended", "ending")
+
+_HEX = re.compile(r"0x[0-9a-f]*")
+_BYTE_LENGTHS = {"address": 20, "bytes32": 32, "signature": 65}
+_MAX_TEXT = 2048
+
+Address = Annotated[bytes, "address"]
+Hash = Annotated[bytes, "bytes32"]
+Signature = Annotated[bytes, "signature"]
+Uint1 = Annotated[int, "uint1"]
+Uint32 = Annotated[int, "uint32"]
+Uint63 = Annotated[int, "uint63"]
+Uint64 = Annotated[int, "uint64"]
+Uint256 = Annotated[int, "uint256"]
+Text = Annotated[str, "text"]
+State = Annotated[str, "state"]
+
+
+@dataclass(frozen=True)
+class Wire:
+    """Base of everything that has a JSON object on the wire."""
+
+    @classmethod
+    def from_wire(cls, value: object) -> Self:
+        """Read a JSON object. Raises Malformed, naming the key, for anything but exactly this type's keys and ranges."""
+        kinds = _kinds(cls)  # type: ignore[arg-type]  # every class is hashable
+        members = _exact_keys(cls.__name__, value, kinds)
+        return cls(**{name: _read(kind, f"{cls.__name__}.{name}", members[name]) for name, kind in kinds.items()})
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return the JSON object."""
+        return {field.name: _write(getattr(self, field.name)) for field in fields(self)}
+
+
+@dataclass(frozen=True)
+class Struct(Wire):
+    """Base of the signed structs, whose fields are those of `TYPES`."""
+
+    def digest(self, domain: bytes) -> bytes:
+        """Return the 32 bytes that are signed under a domain separator. Raises Malformed where a field is out of range."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return eip712.digest(domain, eip712.hash_struct(type(self).__name__, values))
+
+
+@dataclass(frozen=True)
+class Voucher(Struct):
+    """A driver's terms for one session. Prices and cap in token base units, power in W, times in UTC seconds."""
+
+    driver: bytes
+    host: bytes
+    plug: bytes
+    token: bytes
+    funding: int
+    pricePerKwh: int
+    pricePerHour: int
+    maxPowerW: int
+    cap: int
+    issuedAt: int
+    validUntil: int
+    nonce: int
+
+
+@dataclass(frozen=True)
+class Receipt(Struct):
+    """A session's totals so far, as the plug signs them. Energy in Wh, times in UTC seconds."""
+
+    session: bytes
+    sequence: int
+    startedAt: int
+    asOf: int
+    activeSeconds: int
+    registerWh: int
+    energyWh: int
+    flags: int
+    evidence: bytes
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing comes after this receipt."""
+        return bool(self.flags & FLAG_FINAL)
+
+
+@dataclass(frozen=True)
+class Stop(Struct):
+    """A driver's wish to end a session."""
+
+    session: bytes
+
+
+def due(voucher: Voucher, receipt: Receipt) -> int:
+    """Return what the contract owes the host for a receipt, in token base units."""
+    wh = min(receipt.energyWh, voucher.maxPowerW * receipt.activeSeconds // 3600)
+    return min(voucher.cap, wh * voucher.pricePerKwh // 1000 + receipt.activeSeconds * voucher.pricePerHour // 3600)
+
+
+@dataclass(frozen=True)
+class Message(Wire):
+    """Base of the messages on the link; `type` is the one on the wire."""
+
+    type: ClassVar[str]
+
+    def frame(self) -> dict[str, Any]:
+        """Return the JSON object with its `type`, ready for `framing.encode`."""
+        return {"type": self.type, **self.to_wire()}
+
+
+# -- plug to relay --------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Hello(Message):
+    """Who speaks."""
+
+    type = "hello"
+    version: Uint32
+    plug: Address
+    chain_id: Uint256
+    contract: Address
+    firmware: Text
+    board: Text
+    rated_power_w: Uint32
+
+
+@dataclass(frozen=True)
+class Offer(Message):
+    """The plug is free; a voucher must carry this nonce."""
+
+    type = "offer"
+    nonce: Uint64
+    issued_at: Uint64
+
+
+@dataclass(frozen=True)
+class SessionMessage(Message):
+    """The plug has accepted a voucher."""
+
+    type = "session"
+    session: Hash
+    voucher: Voucher
+    signature: Signature
+
+
+@dataclass(frozen=True)
+class ReceiptMessage(Message):
+    """A receipt, and the payload its `evidence` is the hash of."""
+
+    type = "receipt"
+    receipt: Receipt
+    signature: Signature
+    ocmf: Text
+
+    @property
+    def session(self) -> bytes:
+        """The session of the receipt."""
+        return self.receipt.session
+
+
+@dataclass(frozen=True)
+class Status(Message):
+    """What the plug does and measures at the UTC second `at`. Unsigned: for display only."""
+
+    type = "status"
+    state: State
+    session: Hash | None
+    at: Uint63
+    voltage_mv: Uint63
+    current_ma: Uint63
+    power_mw: Annotated[int, "int64"]
+    register_mwh: Uint63
+    contactor: Uint1
+
+
+@dataclass(frozen=True)
+class Pong(Message):
+    """Answers `ping`."""
+
+    type = "pong"
+
+
+# -- both ways ------------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Refused(Message):
+    """Something was not taken."""
+
+    type = "refused"
+    code: Text
+    message: Text
+    session: Hash | None
+
+
+# -- relay to plug --------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Time(Message):
+    """Chain time, UTC seconds."""
+
+    type = "time"
+    utc: Uint64
+
+
+@dataclass(frozen=True)
+class VoucherMessage(Message):
+    """A driver's voucher."""
+
+    type = "voucher"
+    voucher: Voucher
+    signature: Signature
+
+
+@dataclass(frozen=True)
+class Lock(Message):
+    """The lock of a session's voucher is open on chain."""
+
+    type = "lock"
+    session: Hash
+
+
+@dataclass(frozen=True)
+class StopMessage(Message):
+    """The driver's signature over `Stop`."""
+
+    type = "stop"
+    session: Hash
+    signature: Signature
+
+
+@dataclass(frozen=True)
+class Ack(Message):
+    """A receipt is committed; `status` is `stored` or `superseded`."""
+
+    type = "ack"
+    session: Hash
+    sequence: Uint32
+    status: Text
+
+
+@dataclass(frozen=True)
+class Settled(Message):
+    """The final receipt is paid."""
+
+    type = "settled"
+    session: Hash
+
+
+@dataclass(frozen=True)
+class Ping(Message):
+    """Asks for `pong`."""
+
+    type = "ping"
+
+
+PlugMessage = Hello | Offer | SessionMessage | ReceiptMessage | Status | Refused | Pong
+_PLUG_MESSAGES: dict[str, type[PlugMessage]] = {kind.type: kind for kind in get_args(PlugMessage)}
+
+
+def parse_plug_message(frame: Mapping[str, Any]) -> PlugMessage:
+    """Read what `framing.decode` made of a plug's line. Raises UnknownType or Malformed."""
+    kind = _PLUG_MESSAGES.get(frame["type"])
+    if kind is None:
+        raise UnknownType(f"no message type {frame['type']!r:.40}; this relay speaks version {PROTOCOL_VERSION} of the protocol")
+    return kind.from_wire({key: value for key, value in frame.items() if key != "type"})
+
+
+# -- values on the wire ---------------------------------------------------------------------------------------------------------------
+
+
+@cache
+def _kinds(cls: type[Wire]) -> dict[str, Any]:
+    """Field names and kinds of a class, in order: those of `TYPES`, or the annotations'."""
+    if cls.__name__ in TYPES:
+        return {name: kind for kind, name in TYPES[cls.__name__]}
+    hints = get_type_hints(cls, include_extras=True)
+    return {field.name: hints[field.name] for field in fields(cls)}
+
+
+def _exact_keys(what: str, value: object, keys: Mapping[str, Any]) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise Malformed(f"{what} is no object: {value!r:.80}")
+    for key in keys:
+        if key not in value:
+            raise Malformed(f"{what}.{key} is missing")
+    for key in value:
+        if key not in keys:
+            raise Malformed(f"{what} has no {key!r:.40}: expected {', '.join(keys) or 'no keys'}")
+    return value
+
+
+def _read(kind: Any, name: str, value: object) -> Any:
+    if get_origin(kind) is UnionType or NoneType in get_args(kind):
+        return None if value is None else _read(get_args(kind)[0], name, value)
+    if is_dataclass(kind):
+        return kind.from_wire(value)  # type: ignore[union-attr]
+    kind = get_args(kind)[1] if get_origin(kind) is Annotated else kind
+    if kind in _BYTE_LENGTHS:
+        return read_hex(name, value, _BYTE_LENGTHS[kind])
+    if kind == "text":
+        if not isinstance(value, str) or len(value) > _MAX_TEXT:
+            raise Malformed(f"{name} is no text of at most {_MAX_TEXT} characters: {value!r:.80}")
+        return value
+    if kind == "state":
+        if value not in STATES:
+            raise Malformed(f"{name} is {value!r:.80}; expected one of {', '.join(STATES)}")
+        return value
+    if kind == "int64":
+        if type(value) is not int or not -(1 << 63) <= value < 1 << 63:
+            raise Malformed(f"{name} is no integer of 64 bits: {value!r:.80}")
+        return value
+    return eip712.check_value(kind, name, value)
+
+
+def read_hex(name: str, value: object, length: int) -> bytes:
+    """Read `0x` and lower-case hex of `length` bytes. Raises Malformed, naming the field."""
+    if not isinstance(value, str) or len(value) != 2 + 2 * length or not _HEX.fullmatch(value):
+        raise Malformed(f"{name} is not 0x and {2 * length} lower-case hex digits: {value!r:.80}")
+    return bytes.fromhex(value[2:])
+
+
+def to_hex(value: bytes) -> str:
+    """Write bytes as they are on the wire."""
+    return "0x" + value.hex()
+
+
+def _write(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return to_hex(value)
+    if isinstance(value, Wire):
+        return value.to_wire()
+    return value

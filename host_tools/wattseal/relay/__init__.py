@@ -1,0 +1,1 @@
+"""From the plug's link to the store and the gateway: checks, keeps, acknowledges and settles receipts."""

@@ -1,0 +1,225 @@
+"""The relay's HTTP API: offers and vouchers for drivers, receipts and settlements for everybody who may read them.
+
+JSON in, JSON out. Byte strings and integers are written as on the plug link. Every refusal is `{"code": ..., "message": ...}`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from wattseal.errors import Malformed, PlugRefused, UnknownSession, WattsealError
+from wattseal.protocol.framing import strict_json
+from wattseal.protocol.messages import Voucher, due, read_hex, to_hex
+from wattseal.relay.service import Relay
+
+MAX_BODY_BYTES = 16 << 10
+PAGE = 1000  # receipts in one answer
+
+_LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+_STATUS_OF_CODE = {
+    "unknown_plug": 404,
+    "unknown_session": 404,
+    "no_offer": 409,
+    "malformed": 422,
+    "bad_signature": 422,
+    "plug_offline": 504,
+    "plug_silent": 504,
+}
+# Codes of a plug that ask for another moment; its others ask for another voucher.
+_PLUG_IS_NOT_READY = ("busy", "no_clock", "stale_nonce", "outbox_full", "bad_state")
+
+
+def make_app(relay: Relay, loopback_only: bool) -> Starlette:
+    """Return the ASGI application. With `loopback_only`, requests must name a loopback host (against DNS rebinding)."""
+    routes = [
+        Route("/healthz", _health),
+        Route("/plugs", _plugs),
+        Route("/plugs/{plug}/offer", _offer),
+        Route("/plugs/{plug}/vouchers", _submit_voucher, methods=["POST"]),
+        Route("/sessions/{session}", _session),
+        Route("/sessions/{session}/receipts", _receipts),
+        Route("/sessions/{session}/stop", _stop, methods=["POST"]),
+        Route("/quarantine", _quarantine),
+    ]
+    app = Starlette(
+        routes=routes,
+        middleware=[Middleware(_LoopbackOnly)] if loopback_only else [],
+        exception_handlers={WattsealError: _on_refusal, HTTPException: _on_http_error},
+    )
+    app.state.relay = relay
+    return app
+
+
+class _LoopbackOnly:
+    """Refuses requests whose Host is not this machine's own name."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            host = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
+            name = host if host.endswith("]") else host.rpartition(":")[0] or host
+            if name.lower() not in _LOOPBACK_NAMES:
+                answer = _error("bad_host", f"the request is for host {host[:80]!r}; ask for 127.0.0.1", 421)
+                await answer(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+# -- routes ---------------------------------------------------------------------------------------------------------------------------
+
+
+async def _health(request: Request) -> Response:
+    relay = _relay(request)
+    return JSONResponse({"ok": True, "chain_id": relay.chain_id, "contract": to_hex(relay.contract), "plugs_connected": len(relay.connections)})
+
+
+async def _plugs(request: Request) -> Response:
+    relay = _relay(request)
+    return JSONResponse({"plugs": [_plug(relay, plug) for plug in sorted({*relay.store.plugs(), *relay.connections})]})
+
+
+async def _offer(request: Request) -> Response:
+    relay = _relay(request)
+    plug = _path_bytes(request, "plug", 20)
+    offer = relay.offer(plug)
+    hello = relay.connection(plug).hello
+    return JSONResponse(
+        {
+            "plug": to_hex(plug),
+            "nonce": offer.nonce,
+            "issued_at": offer.issued_at,
+            "rated_power_w": hello and hello.rated_power_w,
+            "chain_id": relay.chain_id,
+            "contract": to_hex(relay.contract),
+        }
+    )
+
+
+async def _submit_voucher(request: Request) -> Response:
+    plug = _path_bytes(request, "plug", 20)
+    body = await _body(request, "voucher", "signature")
+    voucher = Voucher.from_wire(body["voucher"])
+    session = await _relay(request).submit_voucher(plug, voucher, read_hex("signature", body["signature"], 65))
+    return JSONResponse({"session": to_hex(session)}, 201)
+
+
+async def _stop(request: Request) -> Response:
+    session = _path_bytes(request, "session", 32)
+    body = await _body(request, "signature")
+    await _relay(request).stop(session, read_hex("signature", body["signature"], 65))
+    return JSONResponse({"session": to_hex(session)})
+
+
+async def _session(request: Request) -> Response:
+    store = _relay(request).store
+    session = _path_bytes(request, "session", 32)
+    accepted = store.voucher(session)
+    if accepted is None:
+        raise UnknownSession(f"no session {to_hex(session)} is known here")
+    newest = store.newest_receipt(session)
+    return JSONResponse(
+        {
+            **accepted.to_wire(),
+            "newest": newest and newest.to_wire(),
+            "due": 0 if newest is None else due(accepted.voucher, newest.receipt),
+            "receipts": store.count_receipts(session),
+            "settlements": [_hexed(asdict(record)) for record in store.settlements(session)],
+        }
+    )
+
+
+async def _receipts(request: Request) -> Response:
+    store = _relay(request).store
+    session = _path_bytes(request, "session", 32)
+    if store.voucher(session) is None:
+        raise UnknownSession(f"no session {to_hex(session)} is known here")
+    receipts = store.receipts(session, after=_query_integer(request, "after", -1), limit=PAGE)
+    more = len(receipts) == PAGE
+    return JSONResponse({"receipts": [message.to_wire() for message in receipts], "after": receipts[-1].receipt.sequence if more else None})
+
+
+async def _quarantine(request: Request) -> Response:
+    return JSONResponse({"quarantine": [_hexed(asdict(entry)) for entry in _relay(request).store.quarantined()]})
+
+
+# -- reading and writing --------------------------------------------------------------------------------------------------------------
+
+
+def _relay(request: Request) -> Relay:
+    relay: Relay = request.app.state.relay
+    return relay
+
+
+def _plug(relay: Relay, plug: bytes) -> dict[str, Any]:
+    connection = relay.connections.get(plug)
+    newest = relay.store.statuses(plug, limit=1)
+    hello = connection.hello if connection else None
+    return {
+        "plug": to_hex(plug),
+        "connected": connection is not None,
+        "offers": connection is not None and connection.offer is not None,
+        "firmware": hello and hello.firmware,
+        "board": hello and hello.board,
+        "rated_power_w": hello and hello.rated_power_w,
+        "status": newest[0].to_wire() if newest else None,
+    }
+
+
+def _path_bytes(request: Request, name: str, length: int) -> bytes:
+    return read_hex(name, request.path_params[name], length)
+
+
+def _query_integer(request: Request, name: str, default: int) -> int:
+    text = request.query_params.get(name, str(default))
+    if not text.removeprefix("-").isdecimal() or len(text) > 12:
+        raise Malformed(f"{name} is {text!r:.40}, no integer")
+    return int(text)
+
+
+async def _body(request: Request, *keys: str) -> Mapping[str, Any]:
+    data = bytearray()
+    async for chunk in request.stream():
+        data += chunk
+        if len(data) > MAX_BODY_BYTES:
+            raise HTTPException(413, f"the body has more than {MAX_BODY_BYTES} bytes")
+    try:
+        body = strict_json(bytes(data))
+    except ValueError as error:
+        raise Malformed(f"the body is no JSON: {error}") from error
+    if not isinstance(body, dict) or set(body) != set(keys):
+        raise Malformed(f"the body must be an object with exactly {', '.join(keys)}")
+    return body
+
+
+def _hexed(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: to_hex(value) if isinstance(value, bytes) else value for name, value in values.items()}
+
+
+# -- refusals -------------------------------------------------------------------------------------------------------------------------
+
+
+def _error(code: str, message: str, status: int) -> JSONResponse:
+    return JSONResponse({"code": code, "message": message}, status)
+
+
+async def _on_refusal(request: Request, error: Exception) -> Response:
+    if isinstance(error, PlugRefused):
+        return _error(error.plug_code, str(error), 409 if error.plug_code in _PLUG_IS_NOT_READY else 422)
+    code = error.code if isinstance(error, WattsealError) else WattsealError.code
+    return _error(code, str(error), _STATUS_OF_CODE.get(code, 500))
+
+
+async def _on_http_error(request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    code = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}.get(status, "http")
+    return _error(code, str(error.detail) if isinstance(error, HTTPException) else "", status)

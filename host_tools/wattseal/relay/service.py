@@ -1,0 +1,333 @@
+"""Joins link, checks, store and gateway: a receipt is verified, then stored, then acknowledged, and in the end settled.
+
+All of it runs in one event loop; the gateway, which waits for the chain, is called in worker threads. Nothing here is needed after a
+crash but the store: the plug sends again what was not acknowledged, and what was not settled is found there.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from typing import ParamSpec, Protocol, TypeVar
+
+from wattseal.errors import Conflict, GatewayError, NoOffer, PlugOffline, ProtocolError, StoreError, UnknownPlug, UnknownSession
+from wattseal.gateway.contract import STATUS_CLOSED, STATUS_OPEN
+from wattseal.gateway.types import SessionState, Settlement
+from wattseal.protocol.eip712 import domain_separator
+from wattseal.protocol.messages import (
+    Ack,
+    Lock,
+    Offer,
+    PlugMessage,
+    Receipt,
+    ReceiptMessage,
+    Refused,
+    SessionMessage,
+    Settled,
+    Status,
+    Stop,
+    StopMessage,
+    Time,
+    Voucher,
+    VoucherMessage,
+    due,
+    to_hex,
+)
+from wattseal.protocol.signatures import check_signer
+from wattseal.protocol.typed_data import START_WINDOW_S
+from wattseal.relay.link import Connection, Timings
+from wattseal.relay.verify import check_receipt, check_session
+from wattseal.store import Added, SettlementRecord, Store
+
+OUTBOX_SESSIONS = 32  # a plug keeps no more until they are settled
+GATEWAY_THREADS = 8
+_LONGEST_PAUSE = 60  # polls between two tries at one session
+
+_log = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Gateway(Protocol):
+    """What the relay asks of the chain. Thread-safe; everything raises GatewayError, whose `retry` says whether to come back."""
+
+    def head_timestamp(self) -> int:
+        """UTC seconds of the newest header."""
+        ...
+
+    def session_state(self, session: bytes) -> SessionState:
+        """The proven state of a session (32 bytes)."""
+        ...
+
+    def settle(self, voucher: Voucher, receipt: Receipt, plug_signature: bytes) -> Settlement:
+        """Have a receipt paid; safe to repeat."""
+        ...
+
+
+class Relay:
+    """The relay of one chain and contract. A `PlugHandler`; what the API offers is here too."""
+
+    def __init__(self, chain_id: int, contract: bytes, store: Store, gateway: Gateway, timings: Timings) -> None:
+        self.chain_id = chain_id
+        self.contract = contract
+        self.store = store
+        self.connections: dict[bytes, Connection] = {}
+        self._domain = domain_separator(chain_id, contract)
+        self._gateway = gateway
+        self._timings = timings
+        self._locks: dict[Connection, tuple[bytes, asyncio.Task[None]]] = {}
+        self._threads = ThreadPoolExecutor(GATEWAY_THREADS, "gateway")
+        self._due = asyncio.Event()
+        self._pauses: dict[bytes, tuple[float, float]] = {}  # session -> (not before, on the monotonic clock; the next pause in seconds)
+
+    def close(self) -> None:
+        """Let go of the threads that wait for the chain; what they do is safe to repeat."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    # -- what the API asks ------------------------------------------------------------------------------------------------------------
+
+    def connection(self, plug: bytes) -> Connection:
+        """Return the connection of a plug. Raises UnknownPlug or PlugOffline."""
+        connection = self.connections.get(plug)
+        if connection is not None:
+            return connection
+        if self.store.knows(plug):
+            raise PlugOffline(f"plug {to_hex(plug)} is not connected; check its power and Wi-Fi")
+        raise UnknownPlug(f"no plug {to_hex(plug)} was ever connected; check the address")
+
+    def offer(self, plug: bytes) -> Offer:
+        """Return a plug's newest offer. Raises UnknownPlug, PlugOffline or NoOffer."""
+        offer = self.connection(plug).offer
+        if offer is None:
+            raise NoOffer(f"plug {to_hex(plug)} offers nothing: a session is running, or it does not know the time yet; ask again")
+        return offer
+
+    async def submit_voucher(self, plug: bytes, voucher: Voucher, signature: bytes) -> bytes:
+        """Hand a driver's voucher to a plug and return the session once the plug accepted it. Safe to repeat.
+
+        Raises UnknownPlug, PlugOffline, PlugSilent, or PlugRefused with the plug's own code.
+        """
+        session = voucher.digest(self._domain)
+        if self.store.voucher(session) is None:
+            await self.connection(plug).ask(VoucherMessage(voucher, signature), session)
+        return session
+
+    async def stop(self, session: bytes, signature: bytes) -> None:
+        """Hand a driver's stop to the plug and return once the session is ending. Safe to repeat.
+
+        Raises UnknownSession, BadSignature, UnknownPlug, PlugOffline, PlugSilent or PlugRefused.
+        """
+        voucher = self._voucher(session)
+        check_signer("stop", Stop(session).digest(self._domain), signature, voucher.driver)
+        newest = self.store.newest_receipt(session)
+        if newest is None or not newest.receipt.final:
+            await self.connection(voucher.plug).ask(StopMessage(session, signature), session)
+
+    def _voucher(self, session: bytes) -> Voucher:
+        message = self.store.voucher(session)
+        if message is None:
+            raise UnknownSession(f"no voucher of session {to_hex(session)} is stored; send the `session` message first")
+        return message.voucher
+
+    # -- what plugs say ---------------------------------------------------------------------------------------------------------------
+
+    async def connected(self, connection: Connection) -> None:
+        """Take the place of an older connection of the same plug, tell the time, and what the plug may have missed."""
+        older = self.connections.get(connection.plug)
+        if older is not None:
+            older.drop()
+        self.connections[connection.plug] = connection
+        _log.info("plug connected", extra={"plug": to_hex(connection.plug), "peer": connection.peer})
+        connection.spawn(self._keep_time(connection))
+        for session in self.store.settled_sessions(connection.plug, OUTBOX_SESSIONS):
+            await connection.send(Settled(session))
+        unfinished = self.store.unfinished(connection.plug)
+        if unfinished is not None:
+            self._watch_lock(connection, unfinished.session)
+
+    def disconnected(self, connection: Connection) -> None:
+        """Forget the connection."""
+        self._unwatch_lock(connection)
+        if self.connections.get(connection.plug) is connection:
+            del self.connections[connection.plug]
+        _log.info("plug disconnected", extra={"plug": to_hex(connection.plug), "peer": connection.peer})
+
+    async def received(self, connection: Connection, message: PlugMessage) -> None:
+        """Take one message. Raises ProtocolError where it is refused, StoreError where it could not be kept."""
+        match message:
+            case ReceiptMessage():
+                await self._take_receipt(connection, message)
+            case SessionMessage():
+                self._take_session(connection, message)
+            case Offer():
+                connection.offer = message
+            case Status():
+                self._take_status(connection, message)
+            case Refused():
+                _log.warning("the plug refused", extra={"peer": connection.peer, "code": message.code, "why": message.message})
+                connection.declined(message)
+
+    def quarantine(self, peer: str, error: ProtocolError, raw: bytes) -> None:
+        """Keep a refused frame with the reason."""
+        _log.warning("refused a frame", extra={"peer": peer, "code": error.code, "why": str(error)})
+        self.store.add_quarantined(peer, error.code, str(error), raw)
+
+    def _take_session(self, connection: Connection, message: SessionMessage) -> None:
+        check_session(self._domain, connection.plug, message)
+        self.store.add_voucher(message)
+        connection.offer = None
+        connection.answered(message.session)
+        unfinished = self.store.unfinished(connection.plug)
+        if unfinished is not None and unfinished.session == message.session:
+            self._watch_lock(connection, message.session)
+
+    async def _take_receipt(self, connection: Connection, message: ReceiptMessage) -> None:
+        receipt = message.receipt
+        with self.store.transaction():
+            voucher = self._voucher(receipt.session)
+            check_receipt(self._domain, connection.plug, voucher, message, self.store.neighbours(receipt.session, receipt.sequence))
+            added = self.store.add_receipt(connection.plug, message)
+        if added is Added.CONFLICT:
+            raise Conflict(f"sequence {receipt.sequence} of session {to_hex(receipt.session)} is stored with other bytes; the stored receipt stands")
+        extra = {"session": to_hex(receipt.session), "sequence": receipt.sequence, "energy_wh": receipt.energyWh, "final": receipt.final}
+        _log.info("receipt %s", added.value, extra=extra)
+        status = Added.STORED if self.store.is_newest(receipt) else Added.SUPERSEDED
+        await connection.send(Ack(receipt.session, receipt.sequence, status.value))
+        if receipt.final:
+            self._unwatch_lock(connection)
+            connection.answered(receipt.session)
+            self._due.set()
+
+    def _take_status(self, connection: Connection, status: Status) -> None:
+        self.store.add_status(connection.plug, status)
+        connection.status = status
+        if status.state in ("authorised", "suspended"):
+            unfinished = self.store.unfinished(connection.plug)
+            if unfinished is not None and unfinished.session == status.session:
+                self._watch_lock(connection, unfinished.session)
+            return
+        self._unwatch_lock(connection)
+        if status.state == "ending" and status.session is not None:
+            connection.answered(status.session)
+
+    # -- what the chain says ----------------------------------------------------------------------------------------------------------
+
+    async def _keep_time(self, connection: Connection) -> None:
+        while True:
+            try:
+                utc = await self._ask_chain(self._gateway.head_timestamp)
+            except GatewayError as error:
+                _log.warning("the chain's time is not known", extra={"code": error.code, "why": str(error)})
+                await asyncio.sleep(self._timings.poll_s)
+                continue
+            await connection.send(Time(utc))
+            connection.clock_set.set()
+            await asyncio.sleep(self._timings.time_s)
+
+    def _watch_lock(self, connection: Connection, session: bytes) -> None:
+        """Have `lock` sent as soon as the session's lock is proven open."""
+        watched = self._locks.get(connection)
+        if watched is not None and watched[0] == session and not watched[1].done():
+            return
+        self._unwatch_lock(connection)
+        self._locks[connection] = session, connection.spawn(self._confirm_lock(connection, session))
+
+    def _unwatch_lock(self, connection: Connection) -> None:
+        watched = self._locks.pop(connection, None)
+        if watched is not None:
+            watched[1].cancel()
+
+    async def _confirm_lock(self, connection: Connection, session: bytes) -> None:
+        # A plug does nothing with `lock` before its first `time`.
+        await connection.clock_set.wait()
+        pause_s = self._timings.poll_s
+        while True:
+            try:
+                state = await self._ask_chain(self._gateway.session_state, session)
+            except GatewayError as error:
+                _log.warning("the lock cannot be looked up", extra={"session": to_hex(session), "code": error.code, "why": str(error)})
+            else:
+                if state.status == STATUS_OPEN:
+                    await connection.send(Lock(session))
+                    return
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 1.2, 10 * self._timings.poll_s)
+
+    async def _ask_chain(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(call, *args, **kwargs))
+
+    async def settle_forever(self) -> None:
+        """Settle every session that is due, for ever: at once when a final receipt comes, else every poll interval."""
+        while True:
+            self._due.clear()
+            try:
+                await self.settle_due()
+            except StoreError as error:
+                _log.error("cannot settle", extra={"code": error.code, "why": str(error)})
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._timings.poll_s):
+                    await self._due.wait()
+
+    async def settle_due(self) -> None:
+        """Try once to settle each session that is due and not pausing after a failure."""
+        sessions = self.store.due(received_before=int(time.time() - self._timings.interim_s))
+        self._pauses = {voucher.session: self._pauses[voucher.session] for voucher, _ in sessions if voucher.session in self._pauses}
+        for voucher, receipt in sessions:
+            if self._pauses.get(voucher.session, (0.0, 0.0))[0] <= time.monotonic():
+                await self._settle(voucher.voucher, receipt)
+
+    async def _settle(self, voucher: Voucher, message: ReceiptMessage) -> None:
+        receipt = message.receipt
+        session = receipt.session
+        try:
+            record = await self._settlement(voucher, message)
+        except GatewayError as error:
+            _log.warning("not settled", extra={"session": to_hex(session), "code": error.code, "why": str(error), "retry": error.retry})
+            if error.retry:
+                self._pause(session)
+                return
+            record = SettlementRecord(session, receipt.sequence, "failed", code=error.code, message=str(error))
+        if record is None:
+            return
+        self.store.add_settlement(record)
+        _log.info("settlement %s", record.state, extra={"session": to_hex(session), "sequence": receipt.sequence, "paid": record.paid})
+        connection = self.connections.get(voucher.plug)
+        if receipt.final and record.state != "failed" and connection is not None:
+            with suppress(PlugOffline):
+                await connection.send(Settled(session))
+
+    async def _settlement(self, voucher: Voucher, message: ReceiptMessage) -> SettlementRecord | None:
+        """Settle a receipt; None while the chain is behind it, or the lock may still be opened."""
+        receipt = message.receipt
+        head = await self._ask_chain(self._gateway.head_timestamp)
+        if head < receipt.asOf:
+            return None
+        amount = due(voucher, receipt)
+        if amount == 0 or not receipt.final:
+            state = await self._ask_chain(self._gateway.session_state, receipt.session)
+            if state.status == STATUS_OPEN and not receipt.final and amount <= state.paid:
+                return SettlementRecord(receipt.session, receipt.sequence, "nothing_due", total_paid=state.paid)
+            if state.status != STATUS_OPEN and amount == 0:
+                over = state.status == STATUS_CLOSED or head > voucher.issuedAt + START_WINDOW_S
+                return SettlementRecord(receipt.session, receipt.sequence, "nothing_due") if over else None
+        settlement = await self._ask_chain(self._gateway.settle, voucher, receipt, message.signature)
+        return SettlementRecord(
+            session=receipt.session,
+            sequence=receipt.sequence,
+            state="settled",
+            tx_hash=settlement.tx_hash,
+            block_number=settlement.block_number,
+            block_hash=settlement.block_hash,
+            gas_used=settlement.gas_used,
+            paid=settlement.paid,
+            total_paid=settlement.total_paid,
+            proof_verified=settlement.proof_verified,
+        )
+
+    def _pause(self, session: bytes) -> None:
+        _, pause_s = self._pauses.get(session, (0.0, self._timings.poll_s))
+        self._pauses[session] = time.monotonic() + pause_s, min(2 * pause_s, _LONGEST_PAUSE * self._timings.poll_s)

@@ -1,0 +1,102 @@
+"""The command as a user meets it: a process with options, an environment, two streams and an exit code."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+from wattseal.protocol.messages import to_hex
+
+from tests.host_tools.conftest import Actors
+
+KEY = "0x" + "01" * 32
+PATIENCE_S = 30
+
+
+def command(tmp_path: Path, *more: str, **options: str) -> list[str]:
+    defaults = {
+        "--store": str(tmp_path / "relay.sqlite"),
+        "--rpc": "http://127.0.0.1:9",
+        "--contract": to_hex(Actors.contract),
+        "--chain-id": "31337",
+        "--listen": "127.0.0.1:0",
+        "--api": "127.0.0.1:0",
+    }
+    settings = defaults | {f"--{name.replace('_', '-')}": value for name, value in options.items()}
+    return [sys.executable, "-c", "from wattseal.cli.main import app; app()", "relay", *(word for pair in settings.items() for word in pair), *more]
+
+
+def run(arguments: list[str], key: str | None = KEY) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if name != "WATTSEAL_RELAY_KEY"}
+    if key is not None:
+        environment["WATTSEAL_RELAY_KEY"] = key
+    return subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+
+
+def test_help_has_examples_and_exit_codes() -> None:
+    shown = run([sys.executable, "-c", "from wattseal.cli.main import app; app()", "--help"]).stdout
+    assert "Examples" in shown
+    assert "Exit codes" in shown
+    assert "relay" in shown
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_says_when_it_is_ready_serves_and_stops_in_order(tmp_path: Path, number: signal.Signals) -> None:
+    environment = os.environ | {"WATTSEAL_RELAY_KEY": KEY}
+    with subprocess.Popen(command(tmp_path), env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stderr
+        ready = json.loads(process.stdout.readline())
+        assert ready.keys() == {"ready", "listen", "api"}
+        assert httpx.get(f"http://{ready['api']}/healthz").json()["ok"] is True
+        host, _, port = ready["listen"].rpartition(":")
+        with socket.create_connection((host, int(port))) as plug:
+            plug.sendall(b"rubbish\n")
+            assert b"bad_frame" in plug.recv(4096)
+            process.send_signal(number)
+            assert process.wait(PATIENCE_S) == 0
+        assert process.stdout.read() == ""
+        log = process.stderr.read()
+    events = [json.loads(line) for line in log.splitlines()]
+    assert [event["code"] for event in events if event["event"] == "refused a frame"] == ["bad_frame"]
+    assert KEY[2:] not in log
+
+
+@pytest.mark.parametrize("key", [None, KEY[2:], "0x" + "00" * 32, "secret words"])
+def test_a_missing_or_wrong_key_is_one_clear_line_without_the_key(tmp_path: Path, key: str | None) -> None:
+    ended = run(command(tmp_path), key)
+    assert ended.returncode == 1
+    assert ended.stderr.count("\n") == 1
+    assert "WATTSEAL_RELAY_KEY" in ended.stderr
+    assert "[config]" in ended.stderr
+    assert not key or key not in ended.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"listen": "127.0.0.1"}, {"api": "127.0.0.1:70000"}, {"contract": "0x12"}, {"chain_id": "0"}],
+)
+def test_a_wrong_option_is_wrong_usage(tmp_path: Path, options: dict[str, str]) -> None:
+    assert run(command(tmp_path, **options)).returncode == 2
+
+
+@pytest.mark.parametrize("option", ["listen", "api"])
+def test_a_port_in_use_is_one_clear_line(tmp_path: Path, option: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        ended = run(command(tmp_path, **{option: f"127.0.0.1:{taken.getsockname()[1]}"}))
+    assert ended.returncode == 1
+    assert f"--{option}" in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
+def test_a_store_that_cannot_be_opened_is_one_clear_line(tmp_path: Path) -> None:
+    ended = run(command(tmp_path, store=str(tmp_path / "missing" / "relay.sqlite")))
+    assert ended.returncode == 1
+    assert "[store]" in ended.stderr
+    assert ended.stderr.count("\n") == 1

@@ -1,0 +1,47 @@
+import dataclasses
+import json
+from importlib.resources import files
+
+import pytest
+from wattseal.gateway import contract
+from wattseal.gateway.proofs import Log, TransactionReceipt
+from wattseal.gateway.types import SessionState
+from web3 import Web3
+
+ABI = json.loads((files("wattseal.gateway") / "wattseal_contract.json").read_text())["abi"]
+
+
+@pytest.fixture(scope="module")
+def reference():
+    return Web3().eth.contract(abi=ABI)
+
+
+def test_calls_are_encoded_as_web3_does(charge, reference):
+    voucher, receipt, signature = charge.receipt(1234, final=True)
+    values = dataclasses.astuple(voucher)
+    assert Web3.to_hex(contract.call_data("open", voucher, signature)) == reference.encode_abi("open", [values, signature])
+    expected = reference.encode_abi("settle", [values, dataclasses.astuple(receipt), signature])
+    assert Web3.to_hex(contract.call_data("settle", voucher, receipt, signature)) == expected
+    owner = Web3.to_checksum_address(voucher.host)
+    assert Web3.to_hex(contract.call_data("withdraw", voucher.host)) == reference.encode_abi("withdraw", [owner])
+
+
+@pytest.mark.parametrize("name", ["Opened", "Settled", "Closed", "Withdrawn"])
+def test_event_topics_are_those_of_web3(reference, name):
+    assert contract.event_topic(name) == Web3.to_bytes(hexstr=reference.events[name]().topic)
+
+
+def test_session_state():
+    assert contract.session_state(0) == SessionState(contract.STATUS_NONE, 0)
+    assert contract.session_state(1 << 248 | 5) == SessionState(contract.STATUS_OPEN, 5)
+    assert contract.session_state((2 << 248) + 2**248 - 1) == SessionState(contract.STATUS_CLOSED, 2**248 - 1)
+
+
+def test_only_the_contracts_own_events_count():
+    ours, other = b"\x01" * 20, b"\x02" * 20
+    settled = (contract.event_topic("Settled"), b"s" * 32, b"h" * 32)
+    data = (7).to_bytes(32) + (9).to_bytes(32)
+    logs = (Log(other, settled, data), Log(ours, (), data), Log(ours, (b"x" * 32,), data), Log(ours, settled, data))
+    found = list(contract.events(TransactionReceipt(b"", True, 0, logs), ours))
+    assert found == [contract.Event("Settled", (b"s" * 32, b"h" * 32), (7, 9))]
+    assert found[0].total_paid == 9

@@ -1,0 +1,197 @@
+"""The HTTP API over a real socket, with a scripted plug on the other side of the relay."""
+
+import asyncio
+import contextlib
+import json
+import socket
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from wattseal.protocol.messages import to_hex
+from wattseal.relay.api import MAX_BODY_BYTES, make_app
+from wattseal.relay.link import Timings
+
+from tests.host_tools.conftest import RunningRelay, ScriptedPlug, until
+
+pytestmark = pytest.mark.anyio
+
+
+class ApiServer(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@contextlib.asynccontextmanager
+async def serving(running: RunningRelay, loopback_only: bool) -> AsyncIterator[httpx.AsyncClient]:
+    listener = socket.create_server(("127.0.0.1", 0))
+    host, port = listener.getsockname()
+    server = ApiServer(uvicorn.Config(make_app(running.relay, loopback_only), lifespan="off", log_config=None, access_log=False))
+    task = asyncio.create_task(server.serve(sockets=[listener]))
+    async with httpx.AsyncClient(base_url=f"http://{host}:{port}", timeout=10) as client:
+        yield client
+    server.should_exit = True
+    await task
+
+
+@pytest.fixture
+async def api(running: RunningRelay) -> AsyncIterator[httpx.AsyncClient]:
+    async with serving(running, loopback_only=True) as client:
+        yield client
+
+
+async def offering(running: RunningRelay) -> ScriptedPlug:
+    plug = await running.connect()
+    await plug.send({"type": "offer", "nonce": 7, "issued_at": running.actors.now})
+    await until(lambda: running.relay.connection(running.actors.plug).offer is not None)
+    return plug
+
+
+def voucher_body(running: RunningRelay) -> dict[str, Any]:
+    return running.actors.voucher_message().to_wire()
+
+
+async def test_a_drivers_way_from_offer_to_settlement(running: RunningRelay, api: httpx.AsyncClient) -> None:
+    actors = running.actors
+    plug = await offering(running)
+    path = f"/plugs/{to_hex(actors.plug)}"
+    offer = (await api.get(f"{path}/offer")).json()
+    assert offer == {
+        "plug": to_hex(actors.plug),
+        "nonce": 7,
+        "issued_at": actors.now,
+        "rated_power_w": 2300,
+        "chain_id": actors.chain_id,
+        "contract": to_hex(actors.contract),
+    }
+    posting = asyncio.create_task(api.post(f"{path}/vouchers", json=voucher_body(running)))
+    await plug.expect("voucher")
+    await plug.send(actors.session().frame())
+    posted = await posting
+    session = actors.session().session
+    assert (posted.status_code, posted.json()) == (201, {"session": to_hex(session)})
+    running.gateway.open(session)
+    first, last = actors.receipt_message(session, 1), actors.receipt_message(session, 2, final=True)
+    await plug.send(first.frame(), last.frame())
+    await plug.expect("settled")
+    seen = (await api.get(f"/sessions/{to_hex(session)}")).json()
+    settled = running.store.settlements(session)[0]
+    assert seen["voucher"] == actors.voucher().to_wire()
+    assert seen["newest"] == last.to_wire()
+    assert seen["receipts"] == 2
+    assert seen["due"] == settled.total_paid
+    assert [(one["state"], one["paid"], one["tx_hash"], one["proof_verified"]) for one in seen["settlements"]] == [
+        ("settled", settled.paid, "0x" + "11" * 32, True)
+    ]
+    receipts = (await api.get(f"/sessions/{to_hex(session)}/receipts")).json()
+    assert receipts == {"receipts": [first.to_wire(), last.to_wire()], "after": None}
+    assert (await api.get(f"/sessions/{to_hex(session)}/receipts?after=1")).json()["receipts"] == [last.to_wire()]
+
+
+@pytest.mark.parametrize(("code", "status"), [("busy", 409), ("stale_nonce", 409), ("bad_terms", 422), ("bad_signature", 422)])
+async def test_the_plugs_refusal_keeps_its_code(running: RunningRelay, api: httpx.AsyncClient, code: str, status: int) -> None:
+    plug = await offering(running)
+    posting = asyncio.create_task(api.post(f"/plugs/{to_hex(running.actors.plug)}/vouchers", json=voucher_body(running)))
+    await plug.expect("voucher")
+    await plug.send({"type": "refused", "code": code, "message": "said by the plug", "session": None})
+    posted = await posting
+    assert (posted.status_code, posted.json()) == (status, {"code": code, "message": "said by the plug"})
+
+
+class TestSilentPlug:
+    @pytest.fixture
+    def timings(self) -> Timings:
+        return Timings(poll_s=0.01, answer_s=0.05)
+
+    async def test_a_plug_that_does_not_answer_is_504(self, running: RunningRelay, api: httpx.AsyncClient) -> None:
+        await offering(running)
+        posted = await api.post(f"/plugs/{to_hex(running.actors.plug)}/vouchers", json=voucher_body(running))
+        assert (posted.status_code, posted.json()["code"]) == (504, "plug_silent")
+
+
+async def test_a_plug_that_is_not_there(running: RunningRelay, api: httpx.AsyncClient) -> None:
+    path = f"/plugs/{to_hex(running.actors.plug)}/offer"
+    assert ((await api.get(path)).status_code, (await api.get(path)).json()["code"]) == (404, "unknown_plug")
+    plug = await running.connect()
+    assert ((await api.get(path)).status_code, (await api.get(path)).json()["code"]) == (409, "no_offer")
+    await running.charge(plug)
+    await plug.close()
+    await until(lambda: not running.relay.connections)
+    assert ((await api.get(path)).status_code, (await api.get(path)).json()["code"]) == (504, "plug_offline")
+
+
+async def test_stop(running: RunningRelay, api: httpx.AsyncClient) -> None:
+    plug = await running.connect()
+    session = await running.charge(plug)
+    path = f"/sessions/{to_hex(session)}/stop"
+    forged = running.actors.stop(session, key=running.actors.plug_key)
+    refused = await api.post(path, json={"signature": to_hex(forged.signature)})
+    assert (refused.status_code, refused.json()["code"]) == (422, "bad_signature")
+    stopping = asyncio.create_task(api.post(path, json={"signature": to_hex(running.actors.stop(session).signature)}))
+    await plug.expect("stop")
+    await plug.send(running.actors.status("ending", session))
+    stopped = await stopping
+    assert (stopped.status_code, stopped.json()) == (200, {"session": to_hex(session)})
+
+
+async def test_plugs_health_and_quarantine(running: RunningRelay, api: httpx.AsyncClient) -> None:
+    plug = await offering(running)
+    await plug.send(running.actors.status("idle"))
+    await plug.send_raw(b"rubbish\n")
+    await plug.expect("refused")
+    assert (await api.get("/healthz")).json()["plugs_connected"] == 1
+    (seen,) = (await api.get("/plugs")).json()["plugs"]
+    status = {key: value for key, value in running.actors.status("idle").items() if key != "type"}
+    assert (seen["connected"], seen["offers"], seen["firmware"], seen["status"]) == (True, True, "0.1.0", status)
+    (entry,) = (await api.get("/quarantine")).json()["quarantine"]
+    assert (entry["code"], bytes.fromhex(entry["raw"][2:])) == ("bad_frame", b"rubbish")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "code"),
+    [
+        ("GET", "/nothing", b"", 404, "not_found"),
+        ("GET", "/plugs/0x12/offer", b"", 422, "malformed"),
+        ("GET", "/plugs/0x" + "AA" * 20 + "/offer", b"", 422, "malformed"),
+        ("GET", "/sessions/0x" + "00" * 32, b"", 404, "unknown_session"),
+        ("GET", "/sessions/0x" + "00" * 32 + "/receipts", b"", 404, "unknown_session"),
+        ("POST", "/sessions/0x" + "00" * 32 + "/stop", json.dumps({"signature": "0x" + "00" * 65}).encode(), 404, "unknown_session"),
+        ("POST", "/plugs", b"", 405, "method_not_allowed"),
+        ("POST", "/plugs/0x" + "00" * 20 + "/vouchers", b"", 422, "malformed"),
+        ("POST", "/plugs/0x" + "00" * 20 + "/vouchers", b"[" * 5000, 422, "malformed"),
+        ("POST", "/plugs/0x" + "00" * 20 + "/vouchers", b'{"voucher":{},"signature":"0x"}', 422, "malformed"),
+        ("POST", "/plugs/0x" + "00" * 20 + "/vouchers", b'{"voucher":1.5,"signature":"0x"}', 422, "malformed"),
+        ("POST", "/plugs/0x" + "00" * 20 + "/vouchers", b" " * (MAX_BODY_BYTES + 1), 413, "too_large"),
+    ],
+)
+async def test_every_refusal_has_one_shape(api: httpx.AsyncClient, method: str, path: str, body: bytes, status: int, code: str) -> None:
+    answer = await api.request(method, path, content=body)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert answer.json().keys() == {"code", "message"}
+    assert answer.json()["message"]
+
+
+async def test_after_must_be_an_integer(running: RunningRelay, api: httpx.AsyncClient) -> None:
+    session = await running.charge(await running.connect())
+    for text in ("x", "", "1.5", "9" * 30):
+        answer = await api.get(f"/sessions/{to_hex(session)}/receipts", params={"after": text})
+        assert (answer.status_code, answer.json()["code"]) == (422, "malformed")
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:7141", "127.0.0.1.evil.example", ""])
+async def test_another_host_is_refused_on_loopback(api: httpx.AsyncClient, host: str) -> None:
+    answer = await api.get("/plugs", headers={"host": host})
+    assert (answer.status_code, answer.json()["code"]) == (421, "bad_host")
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:7141", "127.0.0.1:7141", "[::1]:7141", "[::1]"])
+async def test_the_loopback_names_are_taken(api: httpx.AsyncClient, host: str) -> None:
+    assert (await api.get("/healthz", headers={"host": host})).status_code == 200
+
+
+async def test_any_host_is_taken_elsewhere(running: RunningRelay) -> None:
+    async with serving(running, loopback_only=False) as api:
+        assert (await api.get("/healthz", headers={"host": "relay.example"})).status_code == 200
