@@ -27,7 +27,6 @@ from plug.wire import check_keys, from_hex, to_hex
 
 PROTOCOL_VERSION = const(1)
 MEASURE_MS = const(1_000)
-METER_RETRY_MS = const(5_000)
 STATUS_S = const(60)
 IDLE_SAVE_MS = const(900_000)
 WATCHDOG_MS = const(10_000)
@@ -165,26 +164,24 @@ class App:
 
     async def _meter_loop(self):
         previous_ms = self._clock.tick()
-        measured_ms = tried_ms = previous_ms - METER_RETRY_MS
+        measured_ms = previous_ms - MEASURE_MS
+        started = False
         while True:
             await asyncio.sleep_ms(board.METER["sample_interval_ms"])
             now_ms = self._clock.tick()
             elapsed_ms = now_ms - previous_ms
             previous_ms = now_ms
             try:
-                if not self._meter_is_up and now_ms - tried_ms >= METER_RETRY_MS:
-                    tried_ms = now_ms
+                if not started:
                     self._meter.start()
-                    self._meter_is_up = True
-                if self._meter_is_up:
-                    self._register.add(self._meter.read_counts(now_ms))
-                    if now_ms - measured_ms >= MEASURE_MS:
-                        measured_ms = now_ms
-                        self._voltage_mv, self._current_ma = self._meter.read_rms()
-                        self._power_mw = self._meter.read_power()
-                    flag = self._guard.sample(self._current_ma, elapsed_ms)
-                else:
-                    flag = self._guard.silence(elapsed_ms)
+                    started = True
+                self._register.add(self._meter.read_counts(now_ms))  # a meter that was away is set up again in here
+                if now_ms - measured_ms >= MEASURE_MS:
+                    measured_ms = now_ms
+                    self._voltage_mv, self._current_ma = self._meter.read_rms()
+                    self._power_mw = self._meter.read_power()
+                self._meter_is_up = True
+                flag = self._guard.sample(self._current_ma, elapsed_ms)
             except MeterError as error:
                 print(f"meter: {error}")
                 self._voltage_mv = self._current_ma = self._power_mw = 0

@@ -25,5 +25,5 @@ METER = {
     "pga_current": 16,
     "no_load_ma": 50,
     "no_load_ratio": 1346,
-    "sample_interval_ms": 1000,
+    "sample_interval_ms": 200,
 }

@@ -58,7 +58,7 @@ def filled(name: str, integer, byte: str) -> dict:
 CASES = [
     ("a voucher", "Voucher", VOUCHER, 31337, CONTRACT, 1),
     ("the same voucher on another chain", "Voucher", VOUCHER, 1, CONTRACT, 1),
-    ("the same voucher for another contract", "Voucher", VOUCHER, 31337, "0x" + "00" * 19 + "01", 1),
+    ("the same voucher for another contract", "Voucher", VOUCHER, 31337, "0x" + "00" * 17 + "c0ffee", 1),
     ("a voucher of zeros", "Voucher", filled("Voucher", lambda width: 0, "00"), 31337, CONTRACT, 2),
     ("a voucher of largest values, largest chain id", "Voucher", filled("Voucher", lambda width: 2**width - 1, "ff"), LARGEST_CHAIN_ID, CONTRACT, 3),
     ("a voucher of single top bits, largest key", "Voucher", filled("Voucher", lambda width: 1 << (width - 1), "80"), 10, CONTRACT, SECP256K1_N - 1),

@@ -7,7 +7,7 @@ The steps neither branch nor index by the value; the Python integers around them
 import micropython
 from micropython import const
 
-from plug.crypto.secp256k1_field import load, store
+from plug.crypto.secp256k1_field import SLOT_BYTES, load, store
 
 _BATCHES = const(46)  # of 13 steps: 598
 _F = const(0)
@@ -103,7 +103,7 @@ def inverse(value, modulus):
     modulus_inverse = low  # right for 3 bits, then 6, 12, 24
     for _ in range(3):
         modulus_inverse = modulus_inverse * (2 - low * modulus_inverse) & 0x1FFF
-    slots = bytearray(_SLOTS * 80)
+    slots = bytearray(_SLOTS * SLOT_BYTES)
     number = bytearray(33)
     try:
         for slot, start in ((_F, modulus), (_G, value), (_E, 1), (_MODULUS, modulus)):

@@ -2,7 +2,7 @@
 """Field arithmetic of secp256k1: integers modulo p = 2^256 - 2^32 - 977, as a small machine that runs programs.
 
 An element is 20 signed limbs of 13 bits, least significant first, each a 32-bit word. Every operation takes and leaves limbs between -4224 and 4224,
-so that a column of a product, at most 20 * 4224^2 and what is folded into it, stays below 2^31. Elements are not unique: compare by `store`.
+so that a column of a product, at most 20 * 4224^2 and what is folded into it, stays below 2^31. Elements are not unique: compare by `element`.
 
 Viper's machine word has 32 or 64 bits, and a 32-bit load into 64 bits may or may not carry the sign. All sums and products are therefore right
 modulo 2^32 only; the carry alone needs the sign, and takes it from bit 31: `((c >> 13 & 0x7FFFF) ^ 0x40000) - 0x40000` is c >> 13 on both.
@@ -12,7 +12,11 @@ Nothing here branches on a limb's value.
 import micropython
 from micropython import const
 
-LIMBS = const(20)  # words of one slot
+P = 2**256 - 2**32 - 977
+LIMBS = const(20)
+SLOT_BYTES = const(80)
+_BIAS = P << 5  # more than any element is below zero
+_MASK = (1 << 264) - 1
 FIRST_SLOT = const(4)  # the slots before it are scratch
 
 # Operations of a program: four bytes (operation, target, a, b), targets and operands being slots; END needs no others.
@@ -231,3 +235,9 @@ def store(target: ptr8, slots: ptr32, slot: int):
             i += 1
         k += 1
     target[i] = bits | (carry << count)
+
+
+def element(slots, slot, scratch):
+    """The integer 0..P-1 in a slot; `scratch` is 33 bytes."""
+    store(scratch, slots, slot)
+    return (int.from_bytes(scratch, "little") + _BIAS & _MASK) % P

@@ -35,6 +35,7 @@ class Link:
         self._wake = asyncio.Event()
         self._acknowledged = {}  # session -> sequence
         self._sent = {}  # the same, on this connection
+        self._final = {}  # the same, of the outbox's receipts
         self._heard_ms = 0
         self.is_up = False
 
@@ -92,14 +93,16 @@ class Link:
             await self._write(writer, self._queue.pop(0))
         unpaid = self._outbox.unpaid()
         for session in unpaid:
-            if session not in self._sent and session not in self._acknowledged:
+            if self._final.get(session, 1 << 32) > max(self._sent.get(session, 0), self._acknowledged.get(session, 0)):
                 entry = json.loads(self._outbox.payload(session))
+                self._final[session] = entry["receipt"]["receipt"]["sequence"]
                 await self._send_receipt(writer, entry["session"], entry["receipt"])
         running = self._session.newest_messages()
         if running is not None:
             await self._send_receipt(writer, *running)
             unpaid.append(running[0]["session"])
-        self._acknowledged = {session: sequence for session, sequence in self._acknowledged.items() if session in unpaid}
+        self._acknowledged = _only(self._acknowledged, unpaid)
+        self._final = _only(self._final, unpaid)
 
     async def _send_receipt(self, writer, session_message, receipt_message):
         session = session_message["session"]
@@ -134,3 +137,7 @@ class Link:
             print(f"link: {error!r}")
         finally:
             self._wake.set()
+
+
+def _only(sequences, sessions):
+    return {session: sequence for session, sequence in sequences.items() if session in sessions}

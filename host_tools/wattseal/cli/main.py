@@ -5,11 +5,14 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from wattseal.cli.demo import demo
 from wattseal.cli.relay import relay
 from wattseal.errors import WattsealError
 
 EXAMPLES = """
 Examples:
+
+  wattseal demo
 
   WATTSEAL_RELAY_KEY=0x... wattseal relay --store relay.sqlite --rpc http://127.0.0.1:8545 --contract 0x... --chain-id 31337
 
@@ -42,6 +45,7 @@ app = typer.Typer(
 )
 
 # One line a command; a command imports what is heavy when it runs.
+app.command()(demo)
 app.command()(relay)
 
 

@@ -1,0 +1,48 @@
+"""The square root modulo the prime of secp256k1, by one exponentiation: p is 3 modulo 4."""
+
+from plug.crypto.secp256k1_field import END, FIRST_SLOT, MUL, SLOT_BYTES, SQR, P, element, load, run
+
+# Slots: _ONES_n is the value to the power 2^n - 1.
+_ONES_1 = FIRST_SLOT
+_ONES_2 = FIRST_SLOT + 1
+_ONES_3 = FIRST_SLOT + 2
+_ONES_22 = FIRST_SLOT + 3
+_ONES_44 = FIRST_SLOT + 4
+_ONES_88 = FIRST_SLOT + 5
+_WORK = FIRST_SLOT + 6
+_SLOTS = FIRST_SLOT + 7
+
+# The exponent (p + 1) / 4 is, from the top, 223 ones, a zero, 22 ones, four zeros, 2 ones and two zeros.
+# Each step squares the result of the step before so often, multiplies by a slot and puts it into a slot.
+_STEPS = (
+    (1, _ONES_1, _ONES_2),
+    (1, _ONES_1, _ONES_3),
+    (3, _ONES_3, _WORK),  # 6 ones
+    (3, _ONES_3, _WORK),  # 9
+    (2, _ONES_2, _WORK),  # 11
+    (11, _WORK, _ONES_22),
+    (22, _ONES_22, _ONES_44),
+    (44, _ONES_44, _ONES_88),
+    (88, _ONES_88, _WORK),  # 176
+    (44, _ONES_44, _WORK),  # 220
+    (3, _ONES_3, _WORK),  # 223
+    (23, _ONES_22, _WORK),
+    (6, _ONES_2, _WORK),
+)
+
+
+def square_root(value):
+    """A square root of `value` (0 <= value < P) modulo P, or None if it has none."""
+    slots = bytearray(_SLOTS * SLOT_BYTES)
+    load(slots, _ONES_1, value.to_bytes(32, "little"), 0)
+    source = _ONES_1
+    for squarings, factor, target in _STEPS:
+        first = bytes((SQR, target, source, source))
+        others = bytes((SQR, target, target, target)) * (squarings - 1)
+        program = first + others + bytes((MUL, target, target, factor, END))
+        run(program, program, 0, slots)
+        source = target
+    program = bytes((SQR, source, source, source, SQR, source, source, source, END))
+    run(program, program, 0, slots)
+    root = element(slots, source, bytearray(33))
+    return root if root * root % P == value else None

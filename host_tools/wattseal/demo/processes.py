@@ -1,0 +1,210 @@
+"""The processes of the demo and of the end-to-end tests: chain, relay, simulated plug. Each is a context manager that ends its process."""
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import tomllib
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+
+from wattseal.errors import ConfigError, LinkError, RpcError
+from wattseal.gateway.rpc import Rpc, quantity, to_hex
+
+ROOT = Path(__file__).resolve().parents[3]
+CHAIN_ID = 31337
+START_TIMEOUT_S = 20.0
+MICROPYTHON_HEAP = "512k"
+
+
+class Process:
+    """A child process whose output goes to a file; killed at the end of the `with` block."""
+
+    def __init__(self, command: list[str], log: Path, *, cwd: Path | None = None, environment: dict[str, str] | None = None) -> None:
+        program = Path(command[0])
+        if not program.exists():
+            raise ConfigError(f"{program.name} is not at {program}: run `make setup`")
+        log.parent.mkdir(parents=True, exist_ok=True)
+        self.log = log
+        with log.open("ab") as file:
+            self._process = subprocess.Popen(
+                command, cwd=cwd, env=os.environ | (environment or {}), stdin=subprocess.DEVNULL, stdout=file, stderr=file
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    def kill(self) -> None:
+        """End the process as a power cut would: no warning, no clean-up."""
+        self._process.kill()
+        self._process.wait()
+
+    def check_alive(self) -> None:
+        """Raise LinkError with the end of the log if the process has ended."""
+        if self._process.poll() is not None:
+            tail = self.log.read_text(errors="replace")[-600:].strip()
+            raise LinkError(f"{self.log.stem} ended with status {self._process.returncode}; see {self.log}: {tail}")
+
+
+def free_port() -> int:
+    """Return a TCP port of the loopback that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Chain(Process):
+    """anvil with the rules of Osaka, its first block at UTC second `start`. Its clock moves only as `follow` tells it."""
+
+    def __init__(self, folder: Path, start: int) -> None:
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        anvil = str(ROOT / "build/bin/anvil")
+        options = ["--hardfork", "osaka", "--port", str(port), "--chain-id", str(CHAIN_ID), "--timestamp", str(start), "--silent"]
+        super().__init__([anvil, *options], folder / "anvil.log")
+        self.rpc = Rpc(self.url)
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while True:
+            self.check_alive()
+            try:
+                self.mine()  # block 0 has no state root that proofs could rest on
+                return
+            except RpcError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)  # nothing tells when anvil listens
+
+    def mine(self) -> None:
+        """Add a block."""
+        self.rpc.call("evm_mine")
+
+    def timestamp(self) -> int:
+        """Return the newest block's UTC seconds."""
+        return quantity(self.rpc.call("eth_getBlockByNumber", "latest", False)["timestamp"], "timestamp")
+
+    def follow(self, utc: int) -> None:
+        """Add a block at this second, unless the chain is there already."""
+        if utc > self.timestamp():
+            self.rpc.call("evm_setNextBlockTimestamp", utc)
+            self.mine()
+
+    def fund(self, address: bytes, wei: int) -> None:
+        """Give an account money. anvil's proofs of its newest block need another block after that."""
+        self.rpc.call("anvil_setBalance", to_hex(address), hex(wei))
+        self.mine()
+
+
+class RelayProcess(Process):
+    """`wattseal relay` on free ports of the loopback; `api` is a client for its HTTP API."""
+
+    def __init__(self, folder: Path, chain: Chain, contract: bytes, key: bytes, listen_port: int) -> None:
+        log = folder / "relay.log"
+        options = ["--store", str(folder / "relay.sqlite"), "--rpc", chain.url, "--contract", to_hex(contract), "--chain-id", str(CHAIN_ID)]
+        # Virtual time runs thousands of times faster than the relay's: a plug that hears nothing for ten of its minutes hangs up.
+        pace = ["--poll", "0.05", "--ping", "0.05", "--time-every", "5"]
+        api_port = free_port()
+        addresses = ["--listen", f"127.0.0.1:{listen_port}", "--api", f"127.0.0.1:{api_port}"]
+        command = [str(Path(sys.executable).parent / "wattseal"), "relay", *options, *addresses, *pace]
+        super().__init__(command, log, environment={"WATTSEAL_RELAY_KEY": to_hex(key)})
+        self.api = httpx.Client(base_url=f"http://127.0.0.1:{api_port}", timeout=START_TIMEOUT_S)
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while True:
+            self.check_alive()
+            with contextlib.suppress(httpx.TransportError):
+                if self.api.get("/healthz").is_success:
+                    return
+            if time.monotonic() > deadline:
+                raise LinkError(f"the relay does not answer on port {api_port}; see {log}")
+            time.sleep(0.05)  # it may have had to wait for its port
+
+    def get(self, path: str) -> Any:
+        """Return a page's JSON; raise LinkError with the relay's own words when it refuses."""
+        return self._json(self.api.get(path))
+
+    def post(self, path: str, body: dict[str, Any]) -> Any:
+        """Send JSON and return the answer's; raise LinkError when it is refused."""
+        return self._json(self.api.post(path, json=body))
+
+    def _json(self, response: httpx.Response) -> Any:
+        if not response.is_success:
+            raise LinkError(f"the relay refused: {response.text[:300]}")
+        return response.json()
+
+
+class SimulatedPlug(Process):
+    """The real firmware of a board in MicroPython, over the simulated world. Its time stands still outside `run`.
+
+    `port` is `x64` or `x86`; `folder` holds the flash, and the same folder again is a reboot.
+    """
+
+    def __init__(self, folder: Path, board: str, port: str, contract: bytes, relay_port: int, *, heap: str = MICROPYTHON_HEAP) -> None:
+        flash = folder / "flash"
+        flash.mkdir(parents=True, exist_ok=True)
+        config = {
+            "wifi": {"ssid": "simulated", "password": "simulated"},
+            "relay": {"host": "127.0.0.1", "port": relay_port},
+            "chain_id": CHAIN_ID,
+            "contract": to_hex(contract),
+        }
+        (flash / "config.json").write_text(json.dumps(config))
+        tree = ROOT / "build/firmware" / board / port
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            server.settimeout(START_TIMEOUT_S)
+            settings = {"control": list(server.getsockname()), **_wiring(board)}
+            (folder / "sim.json").write_text(json.dumps(settings))
+            environment = {"MICROPYPATH": f"{ROOT / 'firmware/sim'}:.frozen", "WATTSEAL_SIM": str(folder / "sim.json")}
+            micropython = [str(ROOT / "build/bin" / f"micropython-{port}"), "-X", f"heapsize={heap}"]
+            super().__init__([*micropython, str(tree / "main.py")], folder / "plug.log", cwd=flash, environment=environment)
+            try:
+                connection, _ = server.accept()
+            except TimeoutError:
+                self.check_alive()
+                raise LinkError(f"the simulated plug does not start; see {self.log}") from None
+        connection.settimeout(START_TIMEOUT_S)
+        self._control = connection.makefile("rwb")
+        connection.close()
+
+    def ask(self, **command: object) -> dict[str, Any]:
+        """Send one command of docs/simulator.md and return the reply."""
+        try:
+            self._control.write(json.dumps(command).encode() + b"\n")
+            self._control.flush()
+            line = self._control.readline()
+        except OSError as error:
+            raise LinkError(f"the simulated plug is gone; see {self.log}") from error
+        if not line:
+            self.check_alive()
+            raise LinkError(f"the simulated plug hung up; see {self.log}")
+        reply: dict[str, Any] = json.loads(line)
+        if "error" in reply:
+            raise LinkError(f"the simulator refused {command}: {reply['error']}")
+        return reply
+
+    def run(self, seconds: float, until: str | None = None) -> dict[str, Any]:
+        """Let time pass in the plug's world; return the world's state after it."""
+        return self.ask(cmd="run", ms=round(seconds * 1000), until=until)
+
+
+def _wiring(board: str) -> dict[str, Any]:
+    """Return the simulator's settings for a board: how the parts on it are wired."""
+    facts = tomllib.loads((ROOT / "firmware/boards" / f"{board}.toml").read_text())
+    pins, meter = facts["pins"], facts["meter"]
+    return {
+        "wiring": {
+            "contactor_pin": pins["contactor"],
+            "contactor_active_high": facts["contactor"]["active_high"],
+            "i2c_id": meter["i2c_id"],
+            "i2c_scl": pins["i2c_scl"],
+            "i2c_sda": pins["i2c_sda"],
+        },
+        "front_end": {name: meter[name] for name in ("shunt_uohm", "divider_upper_ohm", "divider_lower_ohm")},
+    }

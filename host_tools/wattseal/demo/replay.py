@@ -1,0 +1,197 @@
+"""Replays real charging sessions through the whole path: plug, relay, gateway, chain. Chain time follows the plug's virtual time."""
+
+import json
+import secrets
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from wattseal.demo.charges import Charge
+from wattseal.demo.driver import Driver
+from wattseal.demo.processes import CHAIN_ID, Chain, RelayProcess, SimulatedPlug, free_port
+from wattseal.errors import LinkError
+from wattseal.gateway.submit import deploy
+from wattseal.protocol import signatures
+
+BOARD = "socket_16a"
+CAR_CURRENT_MA = 16_000
+METER_ERROR_PPM = 1_000  # stated for the board's meter: 0.1 %
+SLICE_S = 60
+WAIT_S = 30.0
+FUNDS_WEI = 10**18
+
+Found = TypeVar("Found")
+
+
+@dataclass
+class Outcome:
+    """One replayed session. Powers are (UTC seconds, W at the contacts), receipts (asOf, energyWh)."""
+
+    charge: Charge
+    session: str
+    true_wh: float = 0
+    metered_wh: float = 0
+    billed_wh: int = 0
+    settlement: dict[str, Any] = field(default_factory=dict)
+    power: list[tuple[int, float]] = field(default_factory=list)
+    receipts: list[tuple[int, int]] = field(default_factory=list)
+
+    @property
+    def over_billed_wh(self) -> float:
+        """What was billed beyond the true energy and the meter's stated error."""
+        return max(0.0, self.billed_wh - self.true_wh * (1 + METER_ERROR_PPM / 1e6))
+
+
+def wait_for(what: str, look: Callable[[], Found | None]) -> Found:
+    """Return the first answer of `look` that is not None; raise LinkError after WAIT_S."""
+    deadline = time.monotonic() + WAIT_S
+    while (found := look()) is None:
+        if time.monotonic() > deadline:
+            raise LinkError(f"{what} did not come within {WAIT_S:g} s")
+        time.sleep(0.01)  # another process is at work, and its page is all there is to look at
+    return found
+
+
+class Replay:
+    """Chain, relay and one simulated plug below `folder`, which is emptied first."""
+
+    def __init__(self, folder: Path, start: int, *, board: str = BOARD, port: str = "x64") -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        self._folder = folder
+        self._board = board
+        self._port = port
+        self._relay_key = secrets.token_bytes(32)
+        self.host = signatures.address(secrets.token_bytes(32))
+        self.relay_port = free_port()
+        self.chain = Chain(folder, start)
+        self.chain.fund(signatures.address(self._relay_key), FUNDS_WEI)
+        self.contract = deploy(self.chain.url, CHAIN_ID, self._relay_key)
+        self.relay = self.start_relay()
+        self.plug = self.start_plug()
+
+    def __enter__(self) -> "Replay":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in (self.plug, self.relay, self.chain):
+            process.kill()
+
+    def start_relay(self) -> RelayProcess:
+        """Start the relay, or start it again on the same store."""
+        return RelayProcess(self._folder, self.chain, self.contract, self._relay_key, self.relay_port)
+
+    def start_plug(self, heap: str = "512k") -> SimulatedPlug:
+        """Start the plug, or start it again on the same flash."""
+        self._utc_at_zero = self.chain.timestamp()
+        return SimulatedPlug(self._folder, self._board, self._port, self.contract, self.relay_port, heap=heap)
+
+    def let_pass(self, seconds: float, until: str | None = None) -> dict[str, Any]:
+        """Let time pass for the plug and then for the chain; return the world's state."""
+        state = self.plug.run(seconds, until)
+        self.chain.follow(self.utc(state))
+        return state
+
+    def utc(self, state: dict[str, Any]) -> int:
+        """Return the UTC second of a state of the world."""
+        return self._utc_at_zero + int(state["at_ms"] // 1000)
+
+    def page(self) -> dict[str, Any] | None:
+        """Return what the relay's API says of the plug, once it is connected."""
+        plugs: list[dict[str, Any]] = self.relay.get("/plugs")["plugs"]
+        return next((plug for plug in plugs if plug["connected"]), None)
+
+    def connected(self) -> dict[str, Any]:
+        """Let the plug join and wait until it is idle with an offer; return its page."""
+        deadline = time.monotonic() + WAIT_S
+        while time.monotonic() < deadline:
+            self.plug.run(0.5)
+            page = self.page()
+            if page is not None and page["offers"]:
+                return page
+            time.sleep(0.01)
+        raise LinkError(f"the plug made no offer within {WAIT_S:g} s; see {self.plug.log} and {self.relay.log}")
+
+    def charging(self, session: str) -> None:
+        """Let time pass in small steps until the contacts are closed for a session."""
+        deadline = time.monotonic() + WAIT_S
+        while not self.plug.run(0.1, "contactor_closed")["contacts"]:
+            if time.monotonic() > deadline:
+                raise LinkError(f"the plug did not start session {session}; see {self.plug.log} and {self.relay.log}")
+            time.sleep(0.01)
+
+    def settled(self, session: str) -> dict[str, Any]:
+        """Wait for the session's settlement and return it."""
+
+        def look() -> dict[str, Any] | None:
+            settlements = self.relay.get(f"/sessions/{session}")["settlements"]
+            return settlements[-1] if settlements and settlements[-1]["state"] != "failed" else None
+
+        return wait_for(f"the settlement of {session}", look)
+
+    def replay(self, charge: Charge, progress: Callable[[float], None]) -> Outcome:
+        """Replay one visit: the car takes its energy, and the session ends idle or at its driver's departure.
+
+        `progress` is told the energy so far in Wh.
+        """
+        page = self.connected()
+        register_before_mwh = page["status"]["register_mwh"] if page["status"] else 0
+        driver = Driver(self.chain, self.contract, secrets.token_bytes(32))
+        offer = self.relay.get(f"/plugs/{page['plug']}/offer")
+        session = driver.start(self.relay, driver.voucher(offer, self.host))
+        outcome = Outcome(charge, session)
+        state = self.plug.ask(cmd="plug_in", energy_wh=charge.energy_wh, current_ma=CAR_CURRENT_MA)
+        true_before_mwh = state["true_mwh"]
+        self.charging(session)
+        leaves_at = self.utc(state) + charge.departure - charge.arrival
+        while state["contacts"] or not outcome.power:
+            state = self.let_pass(SLICE_S, "contactor_open")
+            outcome.power.append((self.utc(state), state["power_mw"] / 1000))
+            outcome.true_wh = (state["true_mwh"] - true_before_mwh) / 1000
+            progress(outcome.true_wh)
+            if state["car_full"] and state["contacts"] and self.utc(state) >= leaves_at:
+                driver.stop(self.relay, session)
+                leaves_at += SLICE_S
+        self.let_pass(5)
+        self.plug.ask(cmd="unplug")
+        outcome.settlement = self.settled(session)
+        self._add_receipts(outcome)
+        status = self.connected()["status"]
+        outcome.metered_wh = (status["register_mwh"] - register_before_mwh) / 1000
+        return outcome
+
+    def _add_receipts(self, outcome: Outcome) -> None:
+        page = self.relay.get(f"/sessions/{outcome.session}/receipts")
+        outcome.receipts = [(message["receipt"]["asOf"], message["receipt"]["energyWh"]) for message in page["receipts"]]
+        newest = page["receipts"][-1]["receipt"]
+        voucher = self.relay.get(f"/sessions/{outcome.session}")["voucher"]
+        outcome.billed_wh = min(newest["energyWh"], voucher["maxPowerW"] * newest["activeSeconds"] // 3600)
+
+
+def summary(outcomes: list[Outcome]) -> dict[str, Any]:
+    """Return what summary.json holds."""
+    sessions = [
+        {
+            "true_wh": round(outcome.true_wh, 3),
+            "metered_wh": round(outcome.metered_wh, 3),
+            "billed_wh": outcome.billed_wh,
+            "paid": outcome.settlement["paid"],
+            "gas": outcome.settlement["gas_used"],
+            "tx": outcome.settlement["tx_hash"],
+            "block": outcome.settlement["block_number"],
+            "proof_verified": outcome.settlement["proof_verified"],
+        }
+        for outcome in outcomes
+    ]
+    over_billed_wh = round(sum(outcome.over_billed_wh for outcome in outcomes), 3)
+    ok = over_billed_wh == 0 and all(session["proof_verified"] and session["paid"] for session in sessions)
+    return {"sessions": sessions, "over_billed_wh": int(over_billed_wh) if over_billed_wh == int(over_billed_wh) else over_billed_wh, "ok": ok}
+
+
+def write_summary(path: Path, outcomes: list[Outcome]) -> dict[str, Any]:
+    """Write summary.json and return its content."""
+    result = summary(outcomes)
+    path.write_text(json.dumps(result, indent=2) + "\n")
+    return result

@@ -1,0 +1,190 @@
+"""Actors, the deployed contract and makers of vouchers, receipts and signatures.
+
+Fixtures that hypothesis tests use have session scope; every test runs in a boa anchor, so nothing outlives it.
+"""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import boa
+import pytest
+from boa.util.abi import Address
+from eth_account import Account
+from eth_account.messages import encode_typed_data
+
+ROOT = Path(__file__).resolve().parents[2]
+START = 1_772_374_800  # chain time when a test begins
+ZERO_ADDRESS = "0x" + "00" * 20
+CAP = 10**16
+
+
+@pytest.fixture(autouse=True)
+def anchor(wattseal):
+    with boa.env.anchor():
+        yield
+
+
+@pytest.fixture(scope="session")
+def definition():
+    return json.loads((ROOT / "contracts/typed_data.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def actors():
+    """Who takes part: driver and plug sign, the others only call."""
+    actors = SimpleNamespace(
+        driver=Account.from_key(b"\x01" * 32),
+        other_driver=Account.from_key(b"\x02" * 32),
+        plug=Account.from_key(b"\x03" * 32),
+        other_plug=Account.from_key(b"\x04" * 32),
+        host=Address("0x" + "0a" * 20),
+        other_host=Address("0x" + "0b" * 20),
+        relay=Address("0x" + "0c" * 20),
+        stranger=Address("0x" + "0d" * 20),
+    )
+    for payer in (actors.driver.address, actors.other_driver.address, actors.relay, actors.stranger):
+        boa.env.set_balance(payer, 10**40)
+    return actors
+
+
+@pytest.fixture(scope="session")
+def source():
+    """Return the compiled contract, to be deployed at will."""
+    return boa.load_partial(str(ROOT / "contracts/src/Wattseal.vy"))
+
+
+@pytest.fixture(scope="session")
+def wattseal(source):
+    boa.env.timestamp = START
+    return source.deploy()
+
+
+@pytest.fixture(scope="session")
+def internals_source():
+    boa.interpret.set_search_paths([str(ROOT / "contracts/src")])
+    return boa.load_partial(str(Path(__file__).parent / "mocks/wattseal_internals.vy"))
+
+
+@pytest.fixture(scope="session")
+def internals(internals_source, wattseal):
+    """Return a contract that exposes the hashes and the signature check."""
+    return internals_source.deploy()
+
+
+@pytest.fixture
+def wallet(wallet_source):
+    """Return a contract that is driver, host or receiver."""
+    return wallet_source.deploy()
+
+
+@pytest.fixture(scope="session")
+def wallet_source():
+    return boa.load_partial(str(Path(__file__).parent / "mocks/wallet.vy"))
+
+
+@pytest.fixture(scope="session")
+def sign(wattseal, definition):
+    """Return a function of account, type name and values that makes r || s || v with eth_account; the domain can be changed."""
+
+    def sign(account, type_name, values, chain_id=None, contract=None):
+        domain = definition["domain"] | {
+            "chainId": boa.env.evm.patch.chain_id if chain_id is None else chain_id,
+            "verifyingContract": str(contract or wattseal.address),
+        }
+        fields = [{"type": kind, "name": field} for kind, field in definition["types"][type_name]]
+        signature = account.sign_message(encode_typed_data(domain, {type_name: fields}, values)).signature
+        return signature[:64] + bytes([signature[64] - 27])
+
+    return sign
+
+
+@pytest.fixture(scope="session")
+def make_voucher(actors):
+    """Return a function that makes a voucher that can be opened at START, with changes."""
+
+    def make_voucher(**changes):
+        voucher = {
+            "driver": actors.driver.address,
+            "host": actors.host,
+            "plug": actors.plug.address,
+            "token": ZERO_ADDRESS,
+            "funding": 0,
+            "pricePerKwh": 3 * 10**14,
+            "pricePerHour": 10**14,
+            "maxPowerW": 4600,
+            "cap": CAP,
+            "issuedAt": START - 10,
+            "validUntil": START + 86_400,
+            "nonce": 0x1234_5678_9ABC_DEF0,
+        }
+        return voucher | changes
+
+    return make_voucher
+
+
+@pytest.fixture(scope="session")
+def make_receipt(wattseal):
+    """Return a function that makes an interim receipt of one hour that started a minute after the voucher was issued, with changes."""
+
+    def make_receipt(voucher, **changes):
+        receipt = {
+            "session": wattseal.session_of(tuple(voucher.values())),
+            "sequence": 1,
+            "startedAt": voucher["issuedAt"] + 60,
+            "asOf": voucher["issuedAt"] + 3660,
+            "activeSeconds": 3600,
+            "registerWh": 1000,
+            "energyWh": 2000,
+            "flags": 2,
+            "evidence": b"\x5e" * 32,
+        }
+        return receipt | changes
+
+    return make_receipt
+
+
+@pytest.fixture(scope="session")
+def open_session(wattseal):
+    """Return a function with which the driver opens the session of a voucher."""
+
+    def open_session(voucher):
+        wattseal.open(tuple(voucher.values()), b"", value=voucher["cap"], sender=voucher["driver"])
+
+    return open_session
+
+
+@pytest.fixture(scope="session")
+def settle(wattseal, actors, sign):
+    """Return a function with which the relay settles a receipt, signed by the plug unless a signature is given."""
+
+    def settle(voucher, receipt, signature=None):
+        signature = sign(actors.plug, "Receipt", receipt) if signature is None else signature
+        wattseal.settle(tuple(voucher.values()), tuple(receipt.values()), signature, sender=actors.relay)
+
+    return settle
+
+
+@pytest.fixture(scope="session")
+def due_of():
+    """Return what a receipt is worth under a voucher: docs/protocol.md, section 1, in Python integers."""
+
+    def due_of(voucher, receipt):
+        energy_wh = min(receipt["energyWh"], voucher["maxPowerW"] * receipt["activeSeconds"] // 3600)
+        amount = energy_wh * voucher["pricePerKwh"] // 1000 + receipt["activeSeconds"] * voucher["pricePerHour"] // 3600
+        return min(voucher["cap"], amount)
+
+    return due_of
+
+
+@pytest.fixture
+def voucher(make_voucher):
+    return make_voucher()
+
+
+@pytest.fixture
+def opened(voucher, open_session):
+    """Return the voucher of an open session, two hours after it was issued."""
+    open_session(voucher)
+    boa.env.timestamp = voucher["issuedAt"] + 7200
+    return voucher

@@ -1,0 +1,35 @@
+"""Where the gateway's storage proofs look: the slots that the committed contract file names."""
+
+import json
+from pathlib import Path
+
+import boa
+import pytest
+from eth_utils import keccak
+
+CONTRACT_FILE = Path(__file__).resolve().parents[2] / "host_tools/wattseal/gateway/wattseal_contract.json"
+OPEN = 1
+
+
+@pytest.fixture
+def storage(wattseal):
+    """Return a function that reads the word of a mapping's 32-byte key."""
+    slots = json.loads(CONTRACT_FILE.read_text())["storage_slots"]
+
+    def storage(mapping, key):
+        slot = keccak(slots[mapping].to_bytes(32, "big") + key)
+        return boa.env.get_storage(wattseal.address, int.from_bytes(slot, "big"))
+
+    return storage
+
+
+def test_a_sessions_slot_is_status_and_paid(storage, opened, make_receipt, settle, due_of):
+    receipt = make_receipt(opened)
+    assert storage("sessions", receipt["session"]) == OPEN << 248
+    settle(opened, receipt)
+    assert storage("sessions", receipt["session"]) == OPEN << 248 | due_of(opened, receipt)
+
+
+def test_an_owners_slot_is_the_balance(storage, opened, make_receipt, settle, due_of):
+    settle(opened, make_receipt(opened))
+    assert storage("balance_of", bytes.fromhex(opened["host"][2:]).rjust(32, b"\x00")) == due_of(opened, make_receipt(opened))

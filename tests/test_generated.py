@@ -1,0 +1,24 @@
+"""Every generated file is what its generator makes today."""
+
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+GENERATORS = {
+    "contracts/generate.py": "python contracts/generate.py",
+    "contracts/compile.py": "python contracts/compile.py",
+    "tests/contracts/make_vectors.py": "python tests/contracts/make_vectors.py",
+}
+
+
+@pytest.mark.parametrize("generator", GENERATORS)
+def test_generated_files_are_up_to_date(monkeypatch, generator):
+    monkeypatch.syspath_prepend(ROOT / "contracts")
+    monkeypatch.delitem(sys.modules, "generate", raising=False)
+    files = runpy.run_path(str(ROOT / generator))["render"]()
+    assert files
+    for path, text in files.items():
+        assert (ROOT / path).read_text() == text, f"{path} is stale; run: {GENERATORS[generator]}"
