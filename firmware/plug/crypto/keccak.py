@@ -159,28 +159,32 @@ def _permute(s: ptr32, b: ptr32, constants: ptr32):
         b[9] = (th << 14) | (tl >> 18 & 0x3FFF)
         # Chi, row by row: b0 ^ (~b1 & b2).
         k = 0
-        while k < 50:
-            c0l = b[k]
-            c0h = b[k + 1]
-            c1l = b[k + 2]
-            c1h = b[k + 3]
-            c2l = b[k + 4]
-            c2h = b[k + 5]
-            c3l = b[k + 6]
-            c3h = b[k + 7]
-            c4l = b[k + 8]
-            c4h = b[k + 9]
-            s[k] = c0l ^ (~c1l & c2l)
-            s[k + 1] = c0h ^ (~c1h & c2h)
-            s[k + 2] = c1l ^ (~c2l & c3l)
-            s[k + 3] = c1h ^ (~c2h & c3h)
-            s[k + 4] = c2l ^ (~c3l & c4l)
-            s[k + 5] = c2h ^ (~c3h & c4h)
-            s[k + 6] = c3l ^ (~c4l & c0l)
-            s[k + 7] = c3h ^ (~c4h & c0h)
-            s[k + 8] = c4l ^ (~c0l & c1l)
-            s[k + 9] = c4h ^ (~c0h & c1h)
-            k += 10
+        while k < 5:
+            c0l = b[0]
+            c0h = b[1]
+            c1l = b[2]
+            c1h = b[3]
+            c2l = b[4]
+            c2h = b[5]
+            c3l = b[6]
+            c3h = b[7]
+            c4l = b[8]
+            c4h = b[9]
+            s[0] = c0l ^ (~c1l & c2l)
+            s[1] = c0h ^ (~c1h & c2h)
+            s[2] = c1l ^ (~c2l & c3l)
+            s[3] = c1h ^ (~c2h & c3h)
+            s[4] = c2l ^ (~c3l & c4l)
+            s[5] = c2h ^ (~c3h & c4h)
+            s[6] = c3l ^ (~c4l & c0l)
+            s[7] = c3h ^ (~c4h & c0h)
+            s[8] = c4l ^ (~c0l & c1l)
+            s[9] = c4h ^ (~c0h & c1h)
+            s = ptr32(int(s) + 40)
+            b = ptr32(int(b) + 40)
+            k += 1
+        s = ptr32(int(s) - 200)
+        b = ptr32(int(b) - 200)
         # Iota.
         s[0] ^= constants[i]
         s[1] ^= constants[i + 1]

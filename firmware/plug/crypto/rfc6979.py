@@ -2,25 +2,22 @@
 
 from hashlib import sha256
 
-_BLOCK_BYTES = 64
+from micropython import const
+
+_BLOCK_BYTES = const(64)
+_INNER_PAD = int.from_bytes(b"\x36" * _BLOCK_BYTES, "big")
+_OUTER_PAD = int.from_bytes(b"\x5c" * _BLOCK_BYTES, "big")
 
 
 def _hmac(key, *parts):
-    """HMAC-SHA-256 (RFC 2104) of the joined `parts`; `key` is at most 64 bytes."""
-    pad = bytearray(_BLOCK_BYTES)
-    try:
-        for i in range(_BLOCK_BYTES):
-            pad[i] = 0x36 ^ (key[i] if i < len(key) else 0)
-        inner = sha256(pad)
-        for part in parts:
-            inner.update(part)
-        for i in range(_BLOCK_BYTES):
-            pad[i] ^= 0x36 ^ 0x5C
-        outer = sha256(pad)
-        outer.update(inner.digest())
-        return outer.digest()
-    finally:
-        pad[:] = bytes(_BLOCK_BYTES)
+    """HMAC-SHA-256 (RFC 2104) of the joined `parts`; `key` is 32 bytes."""
+    padded = int.from_bytes(key, "big") << 256
+    inner = sha256((padded ^ _INNER_PAD).to_bytes(_BLOCK_BYTES, "big"))
+    for part in parts:
+        inner.update(part)
+    outer = sha256((padded ^ _OUTER_PAD).to_bytes(_BLOCK_BYTES, "big"))
+    outer.update(inner.digest())
+    return outer.digest()
 
 
 def nonces(secret, digest, order):

@@ -7,8 +7,8 @@ A wrong type, length or range of a secret, digest or public key, and a wrong typ
 
 Not constant-time: the arithmetic on Python integers (the nonce's and the secret's products modulo N, conversions, comparisons) and the loads
 from the comb's table, whose place depends on the nonce. The sequence of point operations and the field arithmetic do not depend on a secret.
-Overwritten after use, also after an exception: coordinates, recoded scalars, limbs, HMAC pads. Not overwritable in MicroPython: integers and
-bytes that held a nonce, an HMAC state or the secret stay on the heap until it is reused.
+Overwritten after use, also after an exception: coordinates, recoded scalars, limbs. Not overwritable in MicroPython: integers and bytes objects
+that held a nonce, an HMAC key or the secret stay on the heap until it is reused.
 """
 
 from micropython import const
@@ -92,7 +92,7 @@ def _checked(name, value, *lengths):
 def _secret_scalar(secret):
     scalar = int.from_bytes(_checked("secret", secret, 32), "big")
     if not 0 < scalar < N:
-        raise ValueError("secret: expected 1 to N - 1, got 0 or more than that")
+        raise ValueError("secret: not in 1 to N - 1; draw another")
     return scalar
 
 

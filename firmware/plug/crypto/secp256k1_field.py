@@ -2,11 +2,11 @@
 """Field arithmetic of secp256k1: integers modulo p = 2^256 - 2^32 - 977, as a small machine that runs programs.
 
 An element is 20 signed limbs of 13 bits, least significant first, each a 32-bit word. Every operation takes and leaves limbs between -4224 and 4224,
-so that a column of a product, at most 20 * 4224^2 and what is folded into it, stays below 2^31. Elements are not unique: compare by `element`.
+so that a column of a product, at most 20 * 4224^2 and what is folded into it, stays below 2^29. Elements are not unique: compare by `element`.
 
 Viper's machine word has 32 or 64 bits, and a 32-bit load into 64 bits may or may not carry the sign. All sums and products are therefore right
-modulo 2^32 only; the carry alone needs the sign, and takes it from bit 31: `((c >> 13 & 0x7FFFF) ^ 0x40000) - 0x40000` is c >> 13 on both.
-Nothing here branches on a limb's value.
+modulo 2^32 only. A right shift needs more: before it 2^29 is added, which makes the 32-bit value positive, and after it a mask takes the bits
+that can be set. Carries c are kept with what remains of this, _CARRY. Nothing here branches on a limb's value.
 """
 
 import micropython
@@ -15,6 +15,8 @@ from micropython import const
 P = 2**256 - 2**32 - 977
 LIMBS = const(20)
 SLOT_BYTES = const(80)
+_CARRY = const(1 << 16)  # a carry of zero
+_OFFSET = const((1 << 29) - (1 << 16) + (1 << 12))  # with a carry, 2^29; and half a limb, for limbs from -4096 to 4095
 _BIAS = P << 5  # more than any element is below zero
 _MASK = (1 << 264) - 1
 FIRST_SLOT = const(4)  # the slots before it are scratch
@@ -39,13 +41,26 @@ def run(a: ptr32, b: ptr32, c: int, slots: ptr32):
         a = ptr32(int(slots) + 80 * program[2])
         b = ptr32(int(slots) + 80 * program[3])
         if operation <= SQR:
-            # One Karatsuba step. Words of scratch: 0..39 the low and the high product, 40..58 the middle one, 60..79 the sums of halves.
+            # One Karatsuba step. Words of scratch: 0..39 the low and the high product, 40..59 the middle one, 60..79 the sums of halves.
             z = ptr32(int(slots) + 240)
             k = 0
-            while k < 10:
-                z[k] = a[k] + a[k + 10]
-                z[k + 10] = b[k] + b[k + 10]
+            while k < 2:
+                z[0] = a[0] + a[10]
+                z[1] = a[1] + a[11]
+                z[2] = a[2] + a[12]
+                z[3] = a[3] + a[13]
+                z[4] = a[4] + a[14]
+                z[10] = b[0] + b[10]
+                z[11] = b[1] + b[11]
+                z[12] = b[2] + b[12]
+                z[13] = b[3] + b[13]
+                z[14] = b[4] + b[14]
+                a = ptr32(int(a) + 20)
+                b = ptr32(int(b) + 20)
+                z = ptr32(int(z) + 20)
                 k += 1
+            a = ptr32(int(a) - 40)
+            b = ptr32(int(b) - 40)
             z = slots
             k = 0
             while k < 3:
@@ -112,83 +127,130 @@ def run(a: ptr32, b: ptr32, c: int, slots: ptr32):
                 k += 1
             slots[19] = 0
             slots[39] = 0
+            slots[59] = 0
             a = slots
             b = ptr32(int(slots) + 160)
             k = 0
-            while k < 19:
-                b[k] -= a[k] + a[k + 20]
+            while k < 4:
+                b[0] -= a[0] + a[20]
+                b[1] -= a[1] + a[21]
+                b[2] -= a[2] + a[22]
+                b[3] -= a[3] + a[23]
+                b[4] -= a[4] + a[24]
+                a = ptr32(int(a) + 20)
+                b = ptr32(int(b) + 20)
                 k += 1
             a = ptr32(int(slots) + 40)
+            b = ptr32(int(slots) + 160)
             k = 0
-            while k < 19:
-                a[k] += b[k]
+            while k < 4:
+                a[0] += b[0]
+                a[1] += b[1]
+                a[2] += b[2]
+                a[3] += b[3]
+                a[4] += b[4]
+                a = ptr32(int(a) + 20)
+                b = ptr32(int(b) + 20)
                 k += 1
 
-            # Limbs 20..39 of the product into 13 bits each, moved up by 2 words over zeros.
-            a = ptr32(int(slots) + 80)
-            b = ptr32(int(slots) + 168)
+            # The product's upper half into 13 bits each, moved up by 2 words over zeros.
             slots[40] = 0
             slots[41] = 0
-            c = 0
+            a = ptr32(int(slots) + 80)
+            b = ptr32(int(slots) + 168)
+            c = _CARRY
             k = 0
-            while k < 19:
-                c += a[k]
-                t = (((c + 4096) >> 13 & 0x7FFFF) ^ 0x40000) - 0x40000
-                b[k] = c - (t << 13)
-                c = t
+            while k < 5:
+                c += a[0] + _OFFSET
+                b[0] = (c & 0x1FFF) - 4096
+                c = c >> 13 & 0x1FFFF
+                c += a[1] + _OFFSET
+                b[1] = (c & 0x1FFF) - 4096
+                c = c >> 13 & 0x1FFFF
+                c += a[2] + _OFFSET
+                b[2] = (c & 0x1FFF) - 4096
+                c = c >> 13 & 0x1FFFF
+                c += a[3] + _OFFSET
+                b[3] = (c & 0x1FFF) - 4096
+                c = c >> 13 & 0x1FFFF
+                a = ptr32(int(a) + 16)
+                b = ptr32(int(b) + 16)
                 k += 1
-            b[19] = c
 
             # Fold: 2^260 is 2^36 + 15632, in limbs -752, 2, 1024.
             a = slots
             b = ptr32(int(slots) + 160)
-            c = 0
+            z = target
+            c = _CARRY
             k = 0
-            while k < 20:
-                c += a[k] + (b[k] << 10) + (b[k + 1] << 1) - b[k + 2] * 752
-                t = (((c + 4096) >> 13 & 0x7FFFF) ^ 0x40000) - 0x40000
-                target[k] = c - (t << 13)
-                c = t
+            while k < 5:
+                c += a[0] + (b[0] << 10) + (b[1] << 1) - b[2] * 752 + _OFFSET
+                z[0] = (c & 0x1FFF) - 4096
+                c = c >> 13 & 0x1FFFF
+                c += a[1] + (b[1] << 10) + (b[2] << 1) - b[3] * 752 + _OFFSET
+                z[1] = (c & 0x1FFF) - 4096
+                c = c >> 13 & 0x1FFFF
+                c += a[2] + (b[2] << 10) + (b[3] << 1) - b[4] * 752 + _OFFSET
+                z[2] = (c & 0x1FFF) - 4096
+                c = c >> 13 & 0x1FFFF
+                c += a[3] + (b[3] << 10) + (b[4] << 1) - b[5] * 752 + _OFFSET
+                z[3] = (c & 0x1FFF) - 4096
+                c = c >> 13 & 0x1FFFF
+                a = ptr32(int(a) + 16)
+                b = ptr32(int(b) + 16)
+                z = ptr32(int(z) + 16)
                 k += 1
-            # Limbs 20..22 are left, and are folded again.
-            c += (b[20] << 10) + (b[21] << 1)
-            t = (((c + 4096) >> 13 & 0x7FFFF) ^ 0x40000) - 0x40000
-            limb_20 = c - (t << 13)
-            c = t + (b[21] << 10)
-            limb_22 = (((c + 4096) >> 13 & 0x7FFFF) ^ 0x40000) - 0x40000
-            limb_21 = c - (limb_22 << 13)
+            # Limbs 20 to 22 are left.
+            c += (b[0] << 10) + (b[1] << 1) + _OFFSET
+            limb_20 = (c & 0x1FFF) - 4096
+            c = (c >> 13 & 0x1FFFF) + (b[1] << 10) + _OFFSET
+            limb_21 = (c & 0x1FFF) - 4096
+            limb_22 = (c >> 13 & 0x1FFFF) - _CARRY
         else:
             i = operation >> 4
             j = operation & 15
-            c = 0
+            z = target
+            c = _CARRY
             k = 0
-            while k < 20:
-                c += a[k] * i - b[k] * j
-                t = (((c + 4096) >> 13 & 0x7FFFF) ^ 0x40000) - 0x40000
-                target[k] = c - (t << 13)
-                c = t
+            while k < 5:
+                c += a[0] * i - b[0] * j + _OFFSET
+                z[0] = (c & 0x1FFF) - 4096
+                c = c >> 13 & 0x1FFFF
+                c += a[1] * i - b[1] * j + _OFFSET
+                z[1] = (c & 0x1FFF) - 4096
+                c = c >> 13 & 0x1FFFF
+                c += a[2] * i - b[2] * j + _OFFSET
+                z[2] = (c & 0x1FFF) - 4096
+                c = c >> 13 & 0x1FFFF
+                c += a[3] * i - b[3] * j + _OFFSET
+                z[3] = (c & 0x1FFF) - 4096
+                c = c >> 13 & 0x1FFFF
+                a = ptr32(int(a) + 16)
+                b = ptr32(int(b) + 16)
+                z = ptr32(int(z) + 16)
                 k += 1
-            limb_20 = c  # at most 7
+            limb_20 = c - _CARRY
             limb_21 = 0
             limb_22 = 0
 
-        # The last carry is at most 38, and goes no further than limb 5.
-        c = target[0] - limb_20 * 752
-        t = (((c + 4096) >> 13 & 0x7FFFF) ^ 0x40000) - 0x40000
-        target[0] = c - (t << 13)
-        c = t + target[1] + (limb_20 << 1) - limb_21 * 752
-        t = (((c + 4096) >> 13 & 0x7FFFF) ^ 0x40000) - 0x40000
-        target[1] = c - (t << 13)
-        c = t + target[2] + (limb_20 << 10) + (limb_21 << 1) - limb_22 * 752
-        t = (((c + 4096) >> 13 & 0x7FFFF) ^ 0x40000) - 0x40000
-        target[2] = c - (t << 13)
-        c = t + target[3] + (limb_21 << 10) + (limb_22 << 1)
-        t = (((c + 4096) >> 13 & 0x7FFFF) ^ 0x40000) - 0x40000
-        target[3] = c - (t << 13)
-        c = t + target[4] + (limb_22 << 10)
-        t = (((c + 4096) >> 13 & 0x7FFFF) ^ 0x40000) - 0x40000
-        target[4] = c - (t << 13)
-        target[5] += t
+        # Fold these again; the last carry is at most 38, and goes no further than limb 5.
+        c = _CARRY
+        c += target[0] - limb_20 * 752 + _OFFSET
+        target[0] = (c & 0x1FFF) - 4096
+        c = c >> 13 & 0x1FFFF
+        c += target[1] + (limb_20 << 1) - limb_21 * 752 + _OFFSET
+        target[1] = (c & 0x1FFF) - 4096
+        c = c >> 13 & 0x1FFFF
+        c += target[2] + (limb_20 << 10) + (limb_21 << 1) - limb_22 * 752 + _OFFSET
+        target[2] = (c & 0x1FFF) - 4096
+        c = c >> 13 & 0x1FFFF
+        c += target[3] + (limb_21 << 10) + (limb_22 << 1) + _OFFSET
+        target[3] = (c & 0x1FFF) - 4096
+        c = c >> 13 & 0x1FFFF
+        c += target[4] + (limb_22 << 10) + _OFFSET
+        target[4] = (c & 0x1FFF) - 4096
+        c = c >> 13 & 0x1FFFF
+        target[5] += c - _CARRY
         program = ptr8(int(program) + 4)
 
 
