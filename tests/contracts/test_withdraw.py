@@ -68,12 +68,26 @@ def test_a_receiver_that_calls_again_gets_nothing_more(wattseal, wallet, wallet_
     assert boa.env.get_balance(wallet.address) == wallet_balance
 
 
-def test_no_money_leaves_while_money_leaves(wattseal, actors, wallet, wallet_balance, make_voucher, open_session):
-    """The lock holds for every owner, not only for the one being paid."""
+@pytest.fixture
+def driver_balance(wattseal, actors, make_voucher, open_session):
+    """Give the driver a balance; return it."""
     voucher = make_voucher(nonce=1)
     open_session(voucher)
     wattseal.release(tuple(voucher.values()), sender=actors.host)
+    return voucher["cap"]
+
+
+def test_an_owner_being_paid_does_not_set_off_another_payment(wattseal, actors, wallet, wallet_balance, driver_balance):
     wallet.reenter(wattseal.address, wattseal.withdraw.prepare_calldata(actors.driver.address))
     wattseal.withdraw(wallet.address)
     assert not wallet.reentered()
-    assert wattseal.balance_of(actors.driver.address) == voucher["cap"]
+    assert wattseal.balance_of(actors.driver.address) == driver_balance
+
+
+@pytest.mark.parametrize("inner", ["withdraw", "withdraw_to"])
+def test_a_receiver_being_paid_does_not_take_its_own_balance(wattseal, actors, wallet, wallet_balance, driver_balance, inner):
+    wallet.reenter(wattseal.address, getattr(wattseal, inner).prepare_calldata(wallet.address))
+    wattseal.withdraw_to(wallet.address, sender=actors.driver.address)
+    assert not wallet.reentered()
+    assert wattseal.balance_of(wallet.address) == wallet_balance
+    assert boa.env.get_balance(wallet.address) == driver_balance

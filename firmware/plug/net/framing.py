@@ -27,6 +27,8 @@ def decode(line):
         message = json.loads(body)
     except ValueError:
         raise BadFrame("not JSON")
+    if body[-1:] != b"}":  # the parser takes the end of the text for any bracket that is missing
+        raise BadFrame("the JSON ends too early")
     if not isinstance(message, dict) or not isinstance(message.get("type"), str):
         raise BadFrame("not an object with a type")
     return message

@@ -16,10 +16,11 @@ def write(path, sequence, payload):
     """Write a record and read it back; raise JournalError if flash did not keep it."""
     if len(payload) > MAX_PAYLOAD:
         raise JournalError(f"{path}: {len(payload)} bytes, more than {MAX_PAYLOAD}")
-    body = struct.pack(_HEADER, _MAGIC, sequence, len(payload)) + payload
+    header = struct.pack(_HEADER, _MAGIC, sequence, len(payload))
     with open(path, "wb") as file:
-        file.write(body)
-        file.write(struct.pack("<I", crc32(body)))
+        file.write(header)
+        file.write(payload)
+        file.write(struct.pack("<I", crc32(payload, crc32(header))))
         file.flush()
     if read(path) != (sequence, payload):
         raise JournalError(f"{path}: flash did not keep what was written")
@@ -29,16 +30,19 @@ def read(path):
     """Return (sequence, payload), or None where the file is missing, short or damaged."""
     try:
         with open(path, "rb") as file:
-            data = file.read(_HEADER_SIZE + MAX_PAYLOAD + 4)
+            header = file.read(_HEADER_SIZE)
+            if len(header) < _HEADER_SIZE:
+                return None
+            magic, sequence, length = struct.unpack(_HEADER, header)
+            if magic != _MAGIC or length > MAX_PAYLOAD:
+                return None
+            payload = file.read(length)
+            tail = file.read(5)
     except OSError:
         return None
-    if len(data) < _HEADER_SIZE + 4:
+    if len(payload) < length or tail != struct.pack("<I", crc32(payload, crc32(header))):
         return None
-    magic, sequence, length = struct.unpack(_HEADER, data[:_HEADER_SIZE])
-    body = data[:-4]
-    if magic != _MAGIC or length != len(body) - _HEADER_SIZE or struct.unpack("<I", data[-4:])[0] != crc32(body):
-        return None
-    return sequence, bytes(body[_HEADER_SIZE:])
+    return sequence, payload
 
 
 def exists(path):

@@ -19,7 +19,7 @@ from wattseal.gateway.rpc import Rpc, quantity, to_hex
 ROOT = Path(__file__).resolve().parents[3]
 CHAIN_ID = 31337
 START_TIMEOUT_S = 20.0
-MICROPYTHON_HEAP = "512k"
+HEAPS = {"x64": "512k", "x86": "164k"}  # on the 32-bit port: 128 KB for the firmware, as on a plain ESP32, and 36 KB for the simulator
 
 
 class Process:
@@ -146,7 +146,7 @@ class SimulatedPlug(Process):
     `port` is `x64` or `x86`; `folder` holds the flash, and the same folder again is a reboot.
     """
 
-    def __init__(self, folder: Path, board: str, port: str, contract: bytes, relay_port: int, *, heap: str = MICROPYTHON_HEAP) -> None:
+    def __init__(self, folder: Path, board: str, port: str, contract: bytes, relay_port: int) -> None:
         flash = folder / "flash"
         flash.mkdir(parents=True, exist_ok=True)
         config = {
@@ -162,7 +162,7 @@ class SimulatedPlug(Process):
             settings = {"control": list(server.getsockname()), **_wiring(board)}
             (folder / "sim.json").write_text(json.dumps(settings))
             environment = {"MICROPYPATH": f"{ROOT / 'firmware/sim'}:.frozen", "WATTSEAL_SIM": str(folder / "sim.json")}
-            micropython = [str(ROOT / "build/bin" / f"micropython-{port}"), "-X", f"heapsize={heap}"]
+            micropython = [str(ROOT / "build/bin" / f"micropython-{port}"), "-X", f"heapsize={HEAPS[port]}"]
             super().__init__([*micropython, str(tree / "main.py")], folder / "plug.log", cwd=flash, environment=environment)
             try:
                 connection, _ = server.accept()

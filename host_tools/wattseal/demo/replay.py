@@ -83,10 +83,10 @@ class Replay:
         """Start the relay, or start it again on the same store."""
         return RelayProcess(self._folder, self.chain, self.contract, self._relay_key, self.relay_port)
 
-    def start_plug(self, heap: str = "512k") -> SimulatedPlug:
+    def start_plug(self) -> SimulatedPlug:
         """Start the plug, or start it again on the same flash."""
         self._utc_at_zero = self.chain.timestamp()
-        return SimulatedPlug(self._folder, self._board, self._port, self.contract, self.relay_port, heap=heap)
+        return SimulatedPlug(self._folder, self._board, self._port, self.contract, self.relay_port)
 
     def let_pass(self, seconds: float, until: str | None = None) -> dict[str, Any]:
         """Let time pass for the plug and then for the chain; return the world's state."""

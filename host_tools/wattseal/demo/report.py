@@ -17,7 +17,7 @@ UPLOT = ROOT / "build/npm/node_modules/uplot/dist"
 def table(outcomes: list[Outcome]) -> Table:
     """Return the sessions as a rich table."""
     result = Table(title="Five charges, metered, signed and paid", title_justify="left")
-    for column in ("session", "true Wh", "metered Wh", "billed Wh", "paid (coin)", "gas", "receipts", "proof checked"):
+    for column in ("session", "true Wh", "metered", "billed", "paid", "gas", "receipts", "proof"):
         result.add_column(column, justify="left" if column == "session" else "right", no_wrap=True)
     for outcome in outcomes:
         settlement = outcome.settlement
@@ -26,10 +26,10 @@ def table(outcomes: list[Outcome]) -> Table:
             f"{outcome.true_wh:,.1f}",
             f"{outcome.metered_wh:,.1f}",
             f"{outcome.billed_wh:,}",
-            f"{settlement['paid'] / WEI:.9f}",
+            f"{settlement['paid'] / WEI:.6f}",
             f"{settlement['gas_used']:,}",
             str(len(outcome.receipts)),
-            "yes" if settlement["proof_verified"] else "NO",
+            "checked" if settlement["proof_verified"] else "NO",
         )
     return result
 

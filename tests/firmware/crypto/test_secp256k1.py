@@ -1,0 +1,168 @@
+"""ECDSA on secp256k1 against published signatures; hostile signatures and arguments."""
+
+from binascii import unhexlify
+from hashlib import sha256
+
+from plug.crypto import secp256k1
+from plug.crypto.secp256k1_field import P
+from plug.crypto.secp256k1_point import N, multiply
+from run_in_micropython import raises
+
+# RFC 6979 with low s on secp256k1, published with trezor-crypto and many other libraries: secret, message, r || s.
+PUBLISHED = (
+    (
+        1,
+        b"Satoshi Nakamoto",
+        "934b1ea10a4b3c1757e2b0c017d0b6143ce3c9a7e6a4a49860d7a6ab210ee3d82442ce9d2b916064108014783e923ec36b49743e2ffa1c4496f01a512aafd9e5",
+    ),
+    (
+        1,
+        b"All those moments will be lost in time, like tears in rain. Time to die...",
+        "8600dbd41e348fe5c9465ab92d23e3db8b98b873beecd930736488696438cb6b547fe64427496db33bf66019dacbf0039c04199abb0122918601db38a72cfc21",
+    ),
+    (
+        N - 1,
+        b"Satoshi Nakamoto",
+        "fd567d121db66e382991534ada77a6bd3106f0a1098c231e47993447cd6af2d06b39cd0eb1bc8603e159ef5c20a5c8ad685a45b06ce9bebed3f153d10d93bed5",
+    ),
+    (
+        0xF8B8AF8CE3C7CCA5E300D33939540C10D45CE001B8F252BFBC57BA0342904181,
+        b"Alan Turing",
+        "7063ae83e7f62bbb171798131b4a0564b956930092b33b07b395615d9ec7e15c58dfcc1e00a35e1572f366ffe34ba0fc47db1e7189759b9fb233c5b05ab388ea",
+    ),
+)
+DIGEST = sha256(b"message").digest()
+
+
+def be(number):
+    return number.to_bytes(32, "big")
+
+
+SECRET = be(0xC0FFEE)
+
+
+def test_published_signatures():
+    for secret, message, signature in PUBLISHED:
+        digest = sha256(message).digest()
+        public = secp256k1.public_key(be(secret))
+        made = secp256k1.sign(be(secret), digest)
+        assert made[:64] == unhexlify(signature), message
+        assert secp256k1.verify(public, digest, made)
+        assert secp256k1.verify(public, digest, made[:64])
+        assert secp256k1.recover(digest, made) == public
+
+
+def test_address():
+    # The first account of every list of weak keys.
+    assert secp256k1.address(secp256k1.public_key(be(1))) == unhexlify("7e5f4552091a69125d5dfcb7b8c2659029395bdf")
+
+
+def test_digests_at_the_ends_of_the_range():
+    public = secp256k1.public_key(SECRET)
+    for number in (0, 1, N - 1, N, N + 1, 2**256 - 1):
+        signature = secp256k1.sign(SECRET, be(number))
+        assert secp256k1.verify(public, be(number), signature[:64])
+        assert secp256k1.recover(be(number), signature) == public
+    assert secp256k1.sign(SECRET, be(N)) == secp256k1.sign(SECRET, be(0))
+
+
+def test_nonces_whose_point_has_no_v_are_passed_over():
+    def large_x(k):
+        asked.append(k)
+        return (N + 5, 1) if len(asked) == 1 else multiply(k)
+
+    asked = []
+    secp256k1.multiply = large_x
+    try:
+        signature = secp256k1.sign(SECRET, DIGEST)
+    finally:
+        secp256k1.multiply = multiply
+    assert len(asked) == 2
+    assert secp256k1.recover(DIGEST, signature) == secp256k1.public_key(SECRET)
+
+
+def test_every_changed_part_is_noticed():
+    public = secp256k1.public_key(SECRET)
+    signature = secp256k1.sign(SECRET, DIGEST)
+    for i in (0, 31, 32, 63, 64):
+        changed = bytearray(signature)
+        changed[i] ^= 1
+        assert not secp256k1.verify(public, DIGEST, changed)
+        assert secp256k1.recover(DIGEST, changed) != public
+    assert not secp256k1.verify(public, sha256(b"another").digest(), signature)
+    assert not secp256k1.verify(secp256k1.public_key(be(5)), DIGEST, signature)
+
+
+def test_high_s_is_for_64_bytes_only():
+    public = secp256k1.public_key(SECRET)
+    signature = secp256k1.sign(SECRET, DIGEST)
+    high = signature[:32] + be(N - int.from_bytes(signature[32:64], "big"))
+    v = bytes((signature[64] ^ 1,))
+    assert secp256k1.verify(public, DIGEST, high)
+    assert not secp256k1.verify(public, DIGEST, high + v)
+    assert secp256k1.recover(DIGEST, high + v) is None
+
+
+def test_numbers_out_of_range_are_no_signature():
+    public = secp256k1.public_key(SECRET)
+    signature = secp256k1.sign(SECRET, DIGEST)
+    r, s = signature[:32], signature[32:64]
+    for pair in (be(0) + s, r + be(0), be(0) + be(0), be(N) + s, r + be(N), be(2**256 - 1) + s, r + be(2**256 - 1)):
+        assert not secp256k1.verify(public, DIGEST, pair)
+        for v in (b"\x00", b"\x01"):
+            assert not secp256k1.verify(public, DIGEST, pair + v)
+            assert secp256k1.recover(DIGEST, pair + v) is None
+    for v in (2, 3, 27, 28, 255):
+        assert not secp256k1.verify(public, DIGEST, r + s + bytes((v,)))
+        assert secp256k1.recover(DIGEST, r + s + bytes((v,))) is None
+
+
+def test_r_that_is_no_coordinate_recovers_nothing():
+    # 5 is not the x of any point: 5^3 + 7 has no square root.
+    assert pow(132, (P - 1) // 2, P) == P - 1
+    assert secp256k1.recover(DIGEST, be(5) + be(1) + b"\x00") is None
+
+
+def test_sums_at_infinity_are_no_signature():
+    x, y = multiply(77)
+    s = 123456789
+    digest = be(s * 77 % N)  # s * R - z * G = 0
+    assert secp256k1.recover(digest, be(x) + be(s) + bytes((y & 1,))) is None
+    d = int.from_bytes(SECRET, "big")
+    digest = be(-x * d % N)  # z + r * d = 0
+    assert not secp256k1.verify(secp256k1.public_key(SECRET), digest, be(x) + be(s))
+
+
+def test_wrong_arguments_are_named():
+    public = secp256k1.public_key(SECRET)
+    signature = secp256k1.sign(SECRET, DIGEST)
+    for field, function, *arguments in (
+        ("secret", secp256k1.public_key, be(0)),
+        ("secret", secp256k1.public_key, be(N)),
+        ("secret", secp256k1.public_key, SECRET[1:]),
+        ("secret", secp256k1.sign, be(2**256 - 1), DIGEST),
+        ("secret", secp256k1.sign, "0" * 32, DIGEST),
+        ("digest", secp256k1.sign, SECRET, DIGEST + b"\x00"),
+        ("digest", secp256k1.sign, SECRET, None),
+        ("digest", secp256k1.verify, public, DIGEST[1:], signature),
+        ("digest", secp256k1.verify, public, DIGEST[1:], signature[:64]),
+        ("digest", secp256k1.recover, DIGEST[1:], signature),
+        ("signature", secp256k1.verify, public, DIGEST, signature[:63]),
+        ("signature", secp256k1.verify, public, DIGEST, b""),
+        ("signature", secp256k1.verify, public, DIGEST, signature + b"\x00"),
+        ("signature", secp256k1.recover, DIGEST, signature[:64]),
+        ("signature", secp256k1.recover, DIGEST, None),
+        ("public key", secp256k1.verify, b"\x04" + public, DIGEST, signature),
+        ("public key", secp256k1.verify, bytes(64), DIGEST, signature),
+        ("public key", secp256k1.verify, public[:63] + bytes((public[63] ^ 1,)), DIGEST, signature),
+        ("public key", secp256k1.verify, be(P + 1) + public[32:], DIGEST, signature),
+        ("public key", secp256k1.address, public[1:]),
+        ("public key", secp256k1.address, 5),
+    ):
+        assert str(raises(ValueError, function, *arguments)).startswith(field), (field, function)
+
+
+def test_messages_about_a_secret_do_not_show_it():
+    for secret in (be(N), be(2**256 - 1)[:31]):
+        text = str(raises(ValueError, secp256k1.public_key, secret))
+        assert str(int.from_bytes(secret, "big")) not in text
