@@ -57,10 +57,10 @@ $(STAMPS)/venv: $(SOURCES)/requirements.txt pyproject.toml $(STAMPS)/tools
 	@$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable . 2>$(STAMPS)/pip.log || { cat $(STAMPS)/pip.log >&2; exit 1; }
 	@touch $@
 
-$(STAMPS)/npm: $(SOURCES)/package.json $(SOURCES)/package-lock.json $(STAMPS)/tools
+$(STAMPS)/npm: $(SOURCES)/package.json $(SOURCES)/anvil.py $(STAMPS)/tools
 	@echo "setup 2/4: anvil, pyright and uPlot into $(NPM)"
-	@mkdir -p $(NPM) $(BUILD)/bin && cp $(SOURCES)/package.json $(SOURCES)/package-lock.json $(NPM)/
-	@cd $(NPM) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@mkdir -p $(NPM) $(BUILD)/bin && cp $(SOURCES)/package.json $(NPM)/
+	@cd $(NPM) && npm install --no-package-lock --ignore-scripts --no-audit --no-fund --loglevel=error
 	@$(PYTHON) $(SOURCES)/anvil.py $(BUILD)
 	@touch $@
 

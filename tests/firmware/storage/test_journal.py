@@ -61,7 +61,8 @@ def test_storing_goes_on_in_the_damaged_slot():
     journal = Journal("heal")
     assert journal.load() == b"kept"
     journal.store(b"healed")
-    assert content("heal.0") and Journal("heal").load() == b"healed"
+    assert content("heal.0")
+    assert Journal("heal").load() == b"healed"
 
 
 def test_two_damaged_slots_never_read_as_a_new_plug():

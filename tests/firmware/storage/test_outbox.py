@@ -8,7 +8,7 @@ from run_in_micropython import raises
 
 
 def fill(outbox, count, deadline=1000):
-    names = ["%064x" % number for number in range(count)]
+    names = [f"{number:064x}" for number in range(count)]
     for name in names:
         outbox.add(name, deadline, b"receipt " + name.encode())
     return names
