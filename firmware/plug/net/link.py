@@ -82,6 +82,8 @@ class Link:
                     await asyncio.wait_for_ms(self._wake.wait(), WAKE_MS)
                 except asyncio.TimeoutError:
                     pass
+            if receiver.done():
+                await receiver  # raises what it did not expect, so that nothing dies quietly
         finally:
             self.is_up = False
             receiver.cancel()

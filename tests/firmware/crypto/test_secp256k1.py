@@ -6,6 +6,7 @@ from hashlib import sha256
 from plug.crypto import secp256k1
 from plug.crypto.secp256k1_field import P
 from plug.crypto.secp256k1_point import N, multiply
+from plug.crypto.square_root import square_root
 from run_in_micropython import raises
 
 # RFC 6979 with low s on secp256k1, published with trezor-crypto and many other libraries: secret, message, r || s.
@@ -155,7 +156,7 @@ def test_wrong_arguments_are_named():
         ("public key", secp256k1.verify, b"\x04" + public, DIGEST, signature),
         ("public key", secp256k1.verify, bytes(64), DIGEST, signature),
         ("public key", secp256k1.verify, public[:63] + bytes((public[63] ^ 1,)), DIGEST, signature),
-        ("public key", secp256k1.verify, be(P + 1) + public[32:], DIGEST, signature),
+        ("public key", secp256k1.verify, be(P + 1) + be(square_root(8)), DIGEST, signature),  # 1 is the x of a point, P + 1 is not
         ("public key", secp256k1.address, public[1:]),
         ("public key", secp256k1.address, 5),
     ):

