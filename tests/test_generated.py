@@ -10,6 +10,7 @@ ROOT = Path(__file__).resolve().parents[1]
 GENERATORS = {
     "contracts/generate.py": "python contracts/generate.py",
     "contracts/compile.py": "python contracts/compile.py",
+    "firmware/generate_secp256k1_table.py": "python firmware/generate_secp256k1_table.py",
     "tests/contracts/make_vectors.py": "python tests/contracts/make_vectors.py",
 }
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import runpy
 import subprocess
 from hashlib import sha256
 from pathlib import Path
@@ -169,8 +168,3 @@ def test_wycheproof(device):
             recovered = expected_recovery(digest, full)
             assert device.call("recover", digest, full) == recovered, case
             assert device.call("verify", public, digest, full) == (recovered == public), case
-
-
-def test_comb_table_is_what_its_generator_writes():
-    for path, text in runpy.run_path(str(ROOT / "firmware/generate_secp256k1_table.py"))["render"]().items():
-        assert (ROOT / path).read_text() == text

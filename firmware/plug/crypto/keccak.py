@@ -1,4 +1,3 @@
-# ruff: noqa: F821 (ptr8 and ptr32 are viper's)
 """Keccak-256 as Ethereum uses it (padding 0x01, not SHA3-256's 0x06).
 
 Keccak-f[1600] as in FIPS 202, section 3. Viper has machine words of 32 or 64 bits, so that each lane is two 32-bit words, low one first.

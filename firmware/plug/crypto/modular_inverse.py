@@ -1,4 +1,3 @@
-# ruff: noqa: F821 (ptr32 is viper's)
 """The inverse modulo a prime below 2^256: Bernstein and Yang's division steps (2019), in the variant that needs at most 590 of them for 256 bits.
 
 The steps neither branch nor index by the value; the Python integers around them are not constant-time.

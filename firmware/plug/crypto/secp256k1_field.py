@@ -1,4 +1,3 @@
-# ruff: noqa: F821 (ptr8 and ptr32 are viper's)
 """Field arithmetic of secp256k1: integers modulo p = 2^256 - 2^32 - 977, as a small machine that runs programs.
 
 An element is 20 signed limbs of 13 bits, least significant first, each a 32-bit word. Every operation takes and leaves limbs between -4224 and 4224,
