@@ -2,6 +2,7 @@
 
 import runpy
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -23,3 +24,9 @@ def test_generated_files_are_up_to_date(monkeypatch, generator):
     assert files
     for path, text in files.items():
         assert (ROOT / path).read_text() == text, f"{path} is stale; run: {GENERATORS[generator]}"
+
+
+def test_one_version():
+    firmware = runpy.run_path(str(ROOT / "firmware/plug/version.py"))["VERSION"]
+    assert firmware == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert f"## {firmware}" in (ROOT / "CHANGELOG.md").read_text()
