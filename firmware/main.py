@@ -4,8 +4,6 @@ import machine
 from plug import board
 from plug.drivers.contactor import Contactor
 
-GC_THRESHOLD_BYTES = 8192  # collecting early keeps the heap in large pieces: a receipt needs some of 2 KB
-
 
 def main():
     """Run the plug; whatever ends it, the contacts open."""
@@ -19,13 +17,11 @@ def main():
 def run(contactor):
     """Run the app; a fault that it does not handle is printed and resets the machine."""
     import asyncio
-    import gc
     import sys
 
     from plug.app import App
     from plug.errors import ConfigError
 
-    gc.threshold(GC_THRESHOLD_BYTES)
     try:
         asyncio.run(App(contactor).run())
     except ConfigError as error:

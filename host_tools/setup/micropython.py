@@ -6,17 +6,71 @@ Needs only the standard library, because it runs before the virtual environment 
 """
 
 import argparse
+import hashlib
 import platform
 import re
 import shutil
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 MINIMUM = (1, 25)
 SUITE = "trixie"
+MAX_PACKAGE_BYTES = 32 << 20
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-PACKAGES = ("micropython", "libc6", "libffi8", "libmbedcrypto16", "libmbedtls21", "libmbedx509-7")
+# What the port needs: name -> folder on the mirror, version, SHA-256. Version and hash serve only where the mirror's lists cannot be used.
+PACKAGES = {
+    "micropython": (
+        "pool/main/m/micropython",
+        "1.25.0+ds-1",
+        {
+            "amd64": "a2c8327c1005cbf0f15c83d1d3b94c20585135c29a97ab1483ada93b82d94a88",
+            "i386": "a72799821cb45442150f8a7f0757bc8e4f9a4b64abccbd837d694a20d6900bb5",
+        },
+    ),
+    "libc6": (
+        "pool/main/g/glibc",
+        "2.41-12+deb13u4",
+        {
+            "amd64": "967aa62605721081c3eb2a17650611a792aa802d76a6511d1840242623d204c9",
+            "i386": "67bb4b54cf4bb6a380449dfa1852cd9135659f85360caa0e41d312f4b30e573a",
+        },
+    ),
+    "libffi8": (
+        "pool/main/libf/libffi",
+        "3.4.8-2",
+        {
+            "amd64": "0ebdc340de33333639c3c63874cd4b15ac2e83dfa1ef3053b7eefaf4919f4f68",
+            "i386": "8bafefb38c320ca27796070c881595ce04d900c3b534ac142a494daf1fe1db13",
+        },
+    ),
+    "libmbedcrypto16": (
+        "pool/main/m/mbedtls",
+        "3.6.6-0.1~deb13u1",
+        {
+            "amd64": "b38baf2ecaca7b28b3005d34b8108ee9b17681426b20662813995e939aea6dfa",
+            "i386": "aa4698ed436eebf77e3dc9f5c514073bd554109d857d887db5a367dde9a5c377",
+        },
+    ),
+    "libmbedtls21": (
+        "pool/main/m/mbedtls",
+        "3.6.6-0.1~deb13u1",
+        {
+            "amd64": "9e280505afa5f5aa7034e494e7466c82d8e9af2eb3bf2edf46bab0bd7b62e1ac",
+            "i386": "eb1b20154ce9008aca1d036698ffc12019020a54985d2c5ae3dc1c1c39c9e995",
+        },
+    ),
+    "libmbedx509-7": (
+        "pool/main/m/mbedtls",
+        "3.6.6-0.1~deb13u1",
+        {
+            "amd64": "e0b6630efcf9eae2e05172496576bc3235be134a6bbf8da4cf3570fba65f65b8",
+            "i386": "fe6ba192c9227d30a4cd05a3bdeccdf9ff30d55b27d8ff488126c16dcf727cce",
+        },
+    ),
+}
 # launcher -> (Debian architecture, sys.maxsize, library folder, dynamic loader)
 PORTS = {
     "micropython-x64": ("amd64", 2**63 - 1, "usr/lib/x86_64-linux-gnu", "ld-linux-x86-64.so.2"),
@@ -94,14 +148,17 @@ def apt_options(folder: Path) -> list[str]:
     return options
 
 
-def refresh_apt(folder: Path) -> None:
-    """Fetch trixie's package lists into a private apt state below `folder`."""
+def check_tools() -> None:
+    """Raise SetupError where Debian's packages cannot be fetched and unpacked here."""
     for tool in ("apt-get", "dpkg"):
         if shutil.which(tool) is None:
             raise SetupError(f"This machine has neither micropython >= 1.25 nor `{tool}` to fetch Debian's.\n{INSTALL_BY_HAND}")
     if not KEYRING.is_file():
         raise SetupError(f"{KEYRING} is missing: install the package debian-archive-keyring, then run this again.")
-    mirror = debian_mirror(Path("/etc/apt"))
+
+
+def refresh_apt(folder: Path, mirror: str) -> None:
+    """Fetch trixie's package lists into a private apt state below `folder`."""
     for name in ("lists/partial", "cache/archives/partial", "state"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     (folder / "status").touch()
@@ -109,13 +166,32 @@ def refresh_apt(folder: Path) -> None:
     run(["apt-get", *apt_options(folder), "update"], folder)
 
 
-def unpack(launcher: Path, folder: Path) -> None:
+def fetch_pinned(mirror: str, architecture: str, target: Path) -> None:
+    """Fetch the pinned versions by their place on the mirror; raise SetupError where one is gone or is not what was pinned."""
+    for name, (place, version, digests) in PACKAGES.items():
+        file = f"{name}_{version}_{architecture}.deb"
+        try:
+            with urllib.request.urlopen(f"{mirror.rstrip('/')}/{place}/{file}", timeout=60) as answer:  # noqa: S310 - the URI is the machine's own mirror
+                content = answer.read(MAX_PACKAGE_BYTES + 1)
+        except (urllib.error.URLError, TimeoutError) as error:
+            raise SetupError(
+                f"The mirror's package lists cannot be used, and {file} is not there either ({error}). Try again later.\n{INSTALL_BY_HAND}"
+            ) from None
+        if hashlib.sha256(content).hexdigest() != digests[architecture]:
+            raise SetupError(f"{file} from the mirror is not the file that was pinned here: do not use that mirror.")
+        (target / file).write_bytes(content)
+
+
+def unpack(launcher: Path, folder: Path, mirror: str, lists_are_usable: bool) -> None:
     """Download one architecture's packages, unpack them and write their launcher."""
     architecture, _, libraries, loader = PORTS[launcher.name]
     target = folder / architecture
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
-    run(["apt-get", *apt_options(folder), "download", *(f"{name}:{architecture}" for name in PACKAGES)], target)
+    if lists_are_usable:
+        run(["apt-get", *apt_options(folder), "download", *(f"{name}:{architecture}" for name in PACKAGES)], target)
+    else:
+        fetch_pinned(mirror, architecture, target)
     root = target / "root"
     for package in sorted(target.glob("*.deb")):
         run(["dpkg", "-x", str(package), str(root)], target)
@@ -133,7 +209,8 @@ def set_up(build: Path) -> None:
     """Make both launchers below `build`/bin, doing only what is missing."""
     (build / "bin").mkdir(parents=True, exist_ok=True)
     on_path = shutil.which("micropython")
-    apt_is_fresh = False
+    mirror = ""
+    lists_are_usable = False
     for name, (architecture, maxsize, *_) in PORTS.items():
         launcher = build / "bin" / name
         if serves([str(launcher)], maxsize):
@@ -145,12 +222,17 @@ def set_up(build: Path) -> None:
         if platform.system() != "Linux" or platform.machine() not in ("x86_64", "amd64"):
             raise SetupError(f"{platform.system()} on {platform.machine()}: Debian's packages for {architecture} do not run here.\n{INSTALL_BY_HAND}")
         folder = build / "micropython"
-        if not apt_is_fresh:
+        if not mirror:
+            check_tools()
+            mirror = debian_mirror(Path("/etc/apt"))
             print("  micropython: reading Debian's package lists ...", flush=True)
-            refresh_apt(folder)
-            apt_is_fresh = True
+            try:
+                refresh_apt(folder, mirror)
+                lists_are_usable = True
+            except SetupError:  # a mirror in the middle of an update has lists that do not fit together
+                print("  micropython: the mirror's lists do not fit together now; taking the pinned versions", flush=True)
         print(f"  micropython: fetching {architecture} packages ...", flush=True)
-        unpack(launcher, folder)
+        unpack(launcher, folder, mirror, lists_are_usable)
         if not serves([str(launcher)], maxsize):
             raise SetupError(
                 f"{launcher} does not run, or is older than 1.25. A kernel without 32-bit support explains it for x86.\n{INSTALL_BY_HAND}"

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from wattseal.demo.processes import ROOT
@@ -16,20 +17,19 @@ UPLOT = ROOT / "build/npm/node_modules/uplot/dist"
 
 def table(outcomes: list[Outcome]) -> Table:
     """Return the sessions as a rich table."""
-    result = Table(title="Five charges, metered, signed and paid", title_justify="left")
-    for column in ("session", "true Wh", "metered", "billed", "paid", "gas", "receipts", "proof"):
+    result = Table(title="Five charges, metered, signed and paid", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1))
+    for column in ("session", "true Wh", "metered", "billed", "paid", "gas", "proof checked"):
         result.add_column(column, justify="left" if column == "session" else "right", no_wrap=True)
     for outcome in outcomes:
         settlement = outcome.settlement
         result.add_row(
-            outcome.session[:10],
+            outcome.session[:8],
             f"{outcome.true_wh:,.1f}",
             f"{outcome.metered_wh:,.1f}",
             f"{outcome.billed_wh:,}",
             f"{settlement['paid'] / WEI:.6f}",
             f"{settlement['gas_used']:,}",
-            str(len(outcome.receipts)),
-            "checked" if settlement["proof_verified"] else "NO",
+            "yes" if settlement["proof_verified"] else "NO",
         )
     return result
 
