@@ -1,6 +1,5 @@
 """The processes of the demo and of the end-to-end tests: chain, relay, simulated plug. Each is a context manager that ends its process."""
 
-import contextlib
 import json
 import os
 import socket
@@ -104,27 +103,32 @@ class Chain(Process):
 
 
 class RelayProcess(Process):
-    """`wattseal relay` on free ports of the loopback; `api` is a client for its HTTP API."""
+    """`wattseal relay` on the loopback; `port` is where plugs connect (any free one for `listen_port` 0), `api` a client for its HTTP API."""
 
     def __init__(self, folder: Path, chain: Chain, contract: bytes, key: bytes, listen_port: int) -> None:
         log = folder / "relay.log"
         options = ["--store", str(folder / "relay.sqlite"), "--rpc", chain.url, "--contract", to_hex(contract), "--chain-id", str(CHAIN_ID)]
         # Virtual time runs thousands of times faster than the relay's: a plug that hears nothing for ten of its minutes hangs up.
         pace = ["--poll", "0.05", "--ping", "0.05", "--time-every", "5"]
-        api_port = free_port()
-        addresses = ["--listen", f"127.0.0.1:{listen_port}", "--api", f"127.0.0.1:{api_port}"]
+        addresses = ["--listen", f"127.0.0.1:{listen_port}", "--api", "127.0.0.1:0"]
         command = [str(Path(sys.executable).parent / "wattseal"), "relay", *options, *addresses, *pace]
+        earlier_bytes = log.stat().st_size if log.exists() else 0
         super().__init__(command, log, environment={"WATTSEAL_RELAY_KEY": to_hex(key)})
-        self.api = httpx.Client(base_url=f"http://127.0.0.1:{api_port}", timeout=START_TIMEOUT_S)
+        ready = self._ready(earlier_bytes)
+        self.port = int(ready["listen"].rpartition(":")[2])
+        self.api = httpx.Client(base_url=f"http://{ready['api']}", timeout=START_TIMEOUT_S)
+
+    def _ready(self, earlier_bytes: int) -> dict[str, Any]:
+        """Wait for the line that says where the relay listens; raise LinkError when it does not come."""
         deadline = time.monotonic() + START_TIMEOUT_S
-        while True:
+        while time.monotonic() < deadline:
             self.check_alive()
-            with contextlib.suppress(httpx.TransportError):
-                if self.api.get("/healthz").is_success:
-                    return
-            if time.monotonic() > deadline:
-                raise LinkError(f"the relay does not answer on port {api_port}; see {log}")
-            time.sleep(0.05)  # it may have had to wait for its port
+            for line in self.log.read_bytes()[earlier_bytes:].splitlines(keepends=True):
+                if line.startswith(b'{"ready"') and line.endswith(b"\n"):
+                    ready: dict[str, Any] = json.loads(line)
+                    return ready
+            time.sleep(0.05)  # another process writes the line, into a file
+        raise LinkError(f"the relay is not ready after {START_TIMEOUT_S:g} s; see {self.log}")
 
     def get(self, path: str) -> Any:
         """Return a page's JSON; raise LinkError with the relay's own words when it refuses."""

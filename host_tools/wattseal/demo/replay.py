@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from wattseal.demo.charges import Charge
 from wattseal.demo.driver import Driver
-from wattseal.demo.processes import CHAIN_ID, Chain, RelayProcess, SimulatedPlug, free_port
+from wattseal.demo.processes import CHAIN_ID, Chain, RelayProcess, SimulatedPlug
 from wattseal.errors import LinkError
 from wattseal.gateway.submit import deploy
 from wattseal.protocol import signatures
@@ -65,7 +65,7 @@ class Replay:
         self._port = port
         self._relay_key = secrets.token_bytes(32)
         self.host = signatures.address(secrets.token_bytes(32))
-        self.relay_port = free_port()
+        self.relay_port = 0
         self.chain = Chain(folder, start)
         self.chain.fund(signatures.address(self._relay_key), FUNDS_WEI)
         self.contract = deploy(self.chain.url, CHAIN_ID, self._relay_key)
@@ -81,7 +81,9 @@ class Replay:
 
     def start_relay(self) -> RelayProcess:
         """Start the relay, or start it again on the same store."""
-        return RelayProcess(self._folder, self.chain, self.contract, self._relay_key, self.relay_port)
+        relay = RelayProcess(self._folder, self.chain, self.contract, self._relay_key, self.relay_port)
+        self.relay_port = relay.port
+        return relay
 
     def start_plug(self) -> SimulatedPlug:
         """Start the plug, or start it again on the same flash."""
