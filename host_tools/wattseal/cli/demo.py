@@ -8,7 +8,9 @@ import typer
 
 
 def demo(
-    folder: Annotated[Path, typer.Option(help="Where logs, store, summary.json and report.html go; emptied first.")] = Path("build/demo"),
+    folder: Annotated[Path, typer.Option(help="Where logs, store, summary.json and report.html go. An earlier demo there is removed.")] = Path(
+        "build/demo"
+    ),
 ) -> None:
     """Replay five real charging sessions: one simulated plug with the real firmware, relay, gateway and an anvil chain.
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from wattseal.demo.charges import Charge
 from wattseal.demo.driver import Driver
 from wattseal.demo.processes import CHAIN_ID, Chain, RelayProcess, SimulatedPlug
-from wattseal.errors import LinkError
+from wattseal.errors import ConfigError, LinkError
 from wattseal.gateway.submit import deploy
 from wattseal.protocol import signatures
 
@@ -22,6 +22,7 @@ METER_ERROR_PPM = 1_000  # stated for the board's meter: 0.1 %
 SLICE_S = 60
 WAIT_S = 30.0
 FUNDS_WEI = 10**18
+MARKER = ".wattseal-demo"
 
 Found = TypeVar("Found")
 
@@ -55,11 +56,21 @@ def wait_for(what: str, look: Callable[[], Found | None]) -> Found:
     return found
 
 
+def _empty(folder: Path) -> None:
+    """Empty a folder that an earlier replay made; raise ConfigError for one that holds anything else."""
+    marker = folder / MARKER
+    if folder.exists() and not marker.exists() and any(folder.iterdir()):
+        raise ConfigError(f"{folder} holds files that no demo made: name an empty or a new folder")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    marker.touch()
+
+
 class Replay:
-    """Chain, relay and one simulated plug below `folder`, which is emptied first."""
+    """Chain, relay and one simulated plug below `folder`, which is emptied first if an earlier replay made it."""
 
     def __init__(self, folder: Path, start: int, *, board: str = BOARD, port: str = "x64") -> None:
-        shutil.rmtree(folder, ignore_errors=True)
+        _empty(folder)
         self._folder = folder
         self._board = board
         self._port = port
