@@ -20,12 +20,12 @@ def run(contactor):
     import sys
 
     from plug.app import App
-    from plug.errors import ConfigError
+    from plug.errors import ConfigError, JournalError
 
     try:
         asyncio.run(App(contactor).run())
-    except ConfigError as error:
-        print(f"config: {error}")
+    except (ConfigError, JournalError) as error:  # no reset cures these
+        print(f"{error.code}: {error}")
     except Exception as error:  # noqa: BLE001 - off is the safe state, and a reset the only cure for the unknown
         contactor.open()
         sys.print_exception(error)

@@ -11,14 +11,14 @@ from plug import board, config
 from plug.clock import Clock
 from plug.crypto import eip712
 from plug.drivers.ade7953 import ADE7953
-from plug.errors import Malformed, MeterError, UnknownType
+from plug.errors import JournalError, Malformed, MeterError, PlugError, UnknownType
 from plug.guard import Guard
 from plug.metering.energy import EnergyRegister
 from plug.net.framing import decode
 from plug.net.link import Link
 from plug.net.wifi import WiFi
 from plug.receipt import Signer
-from plug.session import IDLE, Session, read_journal
+from plug.session import IDLE, NEW_JOURNAL, Session, read_journal
 from plug.storage import keystore, record
 from plug.storage.journal import Journal
 from plug.storage.outbox import Outbox
@@ -34,21 +34,36 @@ LATE_MS = const(3_000)
 FULL_SPEED_HZ = const(240_000_000)  # stock builds boot at 160 MHz: signing takes a third less time
 
 
+def _secret_and_state(nvs, journal):
+    """Return the device key and the journal's state; the first boot makes both, the journal first.
+
+    Raises JournalError where only one of them is left: a new key would orphan unpaid receipts, a new register would count from 0 again.
+    """
+    secret = keystore.load(nvs)
+    saved = read_journal(journal)
+    if secret is not None and saved is None:
+        raise JournalError("the journal is gone, but not the device key: the register's total is unknown; the contactor stays open")
+    if secret is None and saved is not None and (saved["total_mwh"] or saved["session"]):
+        raise JournalError("the device key is gone, but not the journal: erase both only when every receipt is settled")
+    if saved is None:
+        journal.store(NEW_JOURNAL)
+        saved = read_journal(journal)
+    return secret or keystore.create(nvs), saved
+
+
 class App:
     """Everything between `machine` and the relay. The contactor comes from main.py, open."""
 
     def __init__(self, contactor):
         settings = config.load()
         machine.freq(FULL_SPEED_HZ)
-        first_boot = not record.exists("journal")
-        secret = keystore.load_or_create(esp32.NVS("wattseal"), first_boot)
         record.make_folder("journal")
+        journal = Journal("journal/state")
+        secret, saved = _secret_and_state(esp32.NVS("wattseal"), journal)
         domain = eip712.domain_separator(settings.chain_id, settings.contract)
         signer = Signer(secret, domain, VERSION)
         self._contactor = contactor
         self._clock = Clock()
-        journal = Journal("journal/state")
-        saved = read_journal(journal)
         self._register = EnergyRegister(saved["total_mwh"], board.METER["energy_mwh_numerator"], board.METER["energy_mwh_denominator"])
         outbox = Outbox("journal/outbox")
         self._session = Session(
@@ -72,11 +87,12 @@ class App:
         )
         self._meter = ADE7953(bus, board.METER)
         self._meter_is_up = False
+        self._early_lock = None  # came before the meter was up
         self._guard = Guard(board.RATED_CURRENT_MA)
         self._voltage_mv = self._current_ma = self._power_mw = 0
         self._beat_ms = self._clock.tick()
         wifi = WiFi(network.WLAN(network.STA_IF), settings.ssid, settings.password)
-        hello = {
+        self._hello = {
             "type": "hello",
             "version": PROTOCOL_VERSION,
             "plug": to_hex(signer.address),
@@ -86,10 +102,10 @@ class App:
             "board": board.NAME,
             "rated_power_w": board.RATED_POWER_W,
         }
-        self._link = Link(settings.relay_host, settings.relay_port, wifi, self._clock, self._session, outbox, hello, self._handle)
+        self._link = Link(settings.relay_host, settings.relay_port, wifi, self._clock, self._session, outbox, self._greeting, self._handle)
         self._handlers = {
             "time": self._on_time,
-            "voucher": self._session.take_voucher,
+            "voucher": self._on_voucher,
             "lock": self._on_lock,
             "stop": self._session.take_stop,
             "ack": self._on_ack,
@@ -105,12 +121,23 @@ class App:
 
     # -- messages --------------------------------------------------------------------------------------------------------------------
 
+    def _greeting(self):
+        """Return the first messages of a connection."""
+        return [self._hello, self._status()]
+
     def _handle(self, line):
-        message = decode(line)
-        handler = self._handlers.get(message["type"])
-        if handler is None:
-            raise UnknownType("this version knows no message {!r:.40}".format(message["type"]))
-        return handler(message) or ()
+        """Return the replies to a line; what is wrong with it is one of them."""
+        session = None
+        try:
+            message = decode(line)
+            handler = self._handlers.get(message["type"])
+            if handler is None:
+                raise UnknownType(f"this version knows no message {message['type']!r:.40}")
+            if isinstance(message.get("session"), str):
+                session = message["session"][:66]
+            return handler(message) or ()
+        except PlugError as error:
+            return ({"type": "refused", "code": error.code, "message": str(error), "session": session},)
 
     def _on_time(self, message):
         check_keys("time", message, ("type", "utc"))
@@ -118,18 +145,29 @@ class App:
         if not isinstance(utc, int) or isinstance(utc, bool) or not 0 < utc < 1 << 32:
             raise Malformed(f"time: utc is not a number of seconds: {utc!r:.40}")
         self._clock.set_utc(utc)
-        offer = self._session.offer()
-        return () if offer is None else (offer,)
+        return self._offers()
+
+    def _on_voucher(self, message):
+        if not self._meter_is_up:
+            raise MeterError("the meter does not answer: no session can start")
+        self._session.take_voucher(message)
 
     def _on_lock(self, message):
-        if not self._meter_is_up:
-            raise MeterError("the meter does not answer: charging cannot start")
-        self._session.take_lock(message)
+        if self._meter_is_up:
+            self._session.take_lock(message)
+        else:
+            self._early_lock = message
+
+    def _offers(self):
+        offer = self._session.offer() if self._meter_is_up else None
+        return () if offer is None else (offer,)
 
     def _on_ack(self, message):
         check_keys("ack", message, ("type", "session", "sequence", "status"))
         if not isinstance(message["sequence"], int):
             raise Malformed(f"ack: sequence is not an integer: {message['sequence']!r:.40}")
+        if message["status"] not in ("stored", "superseded"):
+            raise Malformed(f"ack: status is neither stored nor superseded: {message['status']!r:.40}")
         self._link.acknowledge(to_hex(from_hex("session", message["session"], 32)), message["sequence"])
 
     def _on_settled(self, message):
@@ -140,12 +178,12 @@ class App:
         print("relay refused: {} {}".format(message.get("code"), message.get("message")))
 
     def _on_ping(self, message):
+        check_keys("ping", message, ("type",))
         return ({"type": "pong"},)
 
     def _announce(self):
         self._link.send(self._status())
-        offer = self._session.offer()
-        if offer is not None:
+        for offer in self._offers():
             self._link.send(offer)
 
     def _status(self):
@@ -182,7 +220,9 @@ class App:
                     measured_ms = now_ms
                     self._voltage_mv, self._current_ma = self._meter.read_rms()
                     self._power_mw = self._meter.read_power()
-                self._meter_is_up = True
+                if not self._meter_is_up:
+                    self._meter_is_up = True
+                    self._on_meter_up()
                 flag = self._guard.sample(self._current_ma, elapsed_ms)
             except MeterError as error:
                 print(f"meter: {error}")
@@ -193,6 +233,15 @@ class App:
                 self._session.end_by_fault(flag)
             self._session.sample(self._current_ma, elapsed_ms)
             self._beat_ms = now_ms
+
+    def _on_meter_up(self):
+        early_lock, self._early_lock = self._early_lock, None
+        if early_lock is not None:
+            try:
+                self._session.take_lock(early_lock)
+            except PlugError as error:
+                print(f"lock: {error}")
+        self._announce()
 
     async def _status_loop(self):
         saved_ms = self._clock.tick()

@@ -31,16 +31,20 @@ ENDING = "ending"
 
 RECEIPT_INTERVAL_S = const(300)
 RECEIPT_INTERVAL_WH = const(250)
+JOURNAL_INTERVAL_S = const(60)  # what a power cut may cost the host; flash outlives ten years of it
 NONCE_LIFE_S = const(600)
 IDLE_AFTER_LOAD_MS = const(600_000)
 IDLE_BEFORE_LOAD_MS = const(1_800_000)
 SETTLING_MS = const(1_000)  # contacts open, and the meter IC's last counts are in
 
 
+NEW_JOURNAL = b'{"total_mwh": 0, "session": null}'
+
+
 def read_journal(journal):
-    """Return {"total_mwh", "session"} as `Session.save` left it; a plug that never wrote one starts at 0. Raises JournalError."""
+    """Return {"total_mwh", "session"} as `Session.save` left it, or None before the first. Raises JournalError."""
     payload = journal.load()
-    return {"total_mwh": 0, "session": None} if payload is None else json.loads(payload)
+    return None if payload is None else json.loads(payload)
 
 
 class Session:
@@ -70,6 +74,7 @@ class Session:
         self._receipt = None  # newest receipt's wire message
         self._receipt_at = 0
         self._receipt_wh = 0
+        self._saved_at = 0
         self._started_at = 0
         self._register_wh = 0
         self._active_ms = 0
@@ -116,6 +121,7 @@ class Session:
                 "sequence": self._sequence,
                 "flags": self._flags,
             }
+        self._saved_at = self._as_of
         self._journal.store(json.dumps({"total_mwh": self._register.total_mwh, "session": session}).encode())
 
     # -- what the relay asks ---------------------------------------------------------------------------------------------------------
@@ -216,6 +222,8 @@ class Session:
         elif now - self._receipt_at >= RECEIPT_INTERVAL_S or energy_wh - self._receipt_wh >= RECEIPT_INTERVAL_WH:
             self._issue()
             self._changed()
+        elif now - self._saved_at >= JOURNAL_INTERVAL_S:
+            self.save()
 
     def end_by_fault(self, flag):
         """End a charging session for a trip or a meter fault."""

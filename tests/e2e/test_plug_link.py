@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from wattseal.demo.processes import SimulatedPlug
+from wattseal.errors import LinkError
 from wattseal.protocol import framing, signatures
 from wattseal.protocol.eip712 import domain_separator
 from wattseal.protocol.messages import Receipt, Stop, Voucher
@@ -46,6 +47,7 @@ class Bench:
         self.connection.settimeout(20)
         self.lines = self.connection.makefile("rb")
         self.hello = self.expect("hello")
+        self.state = self.expect("status")["state"]
         return self.hello
 
     def send(self, **message: object) -> None:
@@ -204,3 +206,43 @@ def test_a_meter_ic_that_resets_never_adds_energy(bench: Bench) -> None:
     receipt = bench.expect_final()
     true_wh = state["true_mwh"] / 1000
     assert true_wh * 0.97 <= receipt["energyWh"] <= true_wh * 1.001
+
+
+def test_after_a_reboot_the_relay_is_told_and_its_first_lock_is_not_lost(bench: Bench) -> None:
+    session = bench.start()
+    bench.plug.run(100)
+    bench.plug.kill()
+    bench.boot()
+    assert bench.state == "suspended"
+    bench.send(type="time", utc=NOW + 200)
+    bench.send(type="lock", session=session)
+    assert bench.plug.run(10, "contactor_closed")["contacts"] == 1
+
+
+def test_a_plug_whose_meter_is_dead_takes_no_voucher(bench: Bench) -> None:
+    bench.plug.ask(cmd="fault", i2c=1_000_000)
+    bench.plug.run(5)
+    bench.send(type="time", utc=NOW)
+    bench.send(type="voucher", voucher={}, signature="")
+    assert bench.expect("refused")["code"] == "meter_fault"
+    bench.send(type="ping")
+    assert json.loads(bench.lines.readline()[9:])["type"] == "pong"
+
+
+def test_a_key_or_a_journal_alone_keeps_the_contactor_open_for_good(bench: Bench) -> None:
+    bench.start()
+    bench.plug.run(100)
+    bench.plug.kill()
+    flash = bench.folder / "flash"
+    saved = {name: (flash / "journal" / name).read_bytes() for name in ("state.0", "state.1")}
+    for name in saved:
+        (flash / "journal" / name).unlink()
+    with pytest.raises(LinkError):
+        bench.boot()
+    assert "journal: the journal is gone" in bench.plug.log.read_text()
+    for name, content in saved.items():
+        (flash / "journal" / name).write_bytes(content)
+    (flash / "nvs.json").unlink()
+    with pytest.raises(LinkError):
+        bench.boot()
+    assert "journal: the device key is gone" in bench.plug.log.read_text()

@@ -65,7 +65,8 @@ class Plug:
         self.contactor = Contactor()
         journal = Journal(self.folder + "/state")
         saved = read_journal(journal)
-        self.register = EnergyRegister(saved["total_mwh"] or total_mwh, 1, 1)
+        saved = saved or {"total_mwh": total_mwh, "session": None}
+        self.register = EnergyRegister(saved["total_mwh"], 1, 1)
         self.outbox = Outbox(self.folder + "/outbox")
         self.changes = 0
         self.session = Session(SIGNER, DOMAIN, self.clock, self.register, self.contactor, journal, self.outbox, 2300, NO_LOAD_MA, self.changed)
@@ -232,18 +233,18 @@ def test_power_cut_resumes_with_its_flag_and_without_the_unjournalled():
     plug.boot(None)
     assert plug.session.state == SUSPENDED
     assert not plug.contactor.closed
-    assert plug.register.total_mwh == 300 * 639
+    assert plug.register.total_mwh == 420 * 639  # of 450 s, to the minute
     raises(NoClock, plug.lock)
     plug.clock.now = NOW + 500
     plug.lock()
     assert plug.contactor.closed
-    plug.charge(100)
+    plug.charge(220)
     after = plug.newest()
     assert after["flags"] & FLAG_POWER_LOST
     assert after["sequence"] == before["sequence"] + 1
     assert (after["startedAt"], after["registerWh"]) == (before["startedAt"], before["registerWh"])
-    assert after["energyWh"] == 400 * 639 // 1000
-    assert after["activeSeconds"] == 400
+    assert after["energyWh"] == 640 * 639 // 1000
+    assert after["activeSeconds"] == 640
 
 
 def test_power_cut_while_ending_signs_the_journalled_sample_without_a_clock():

@@ -5,7 +5,7 @@ import json
 
 from micropython import const
 
-from plug.errors import PlugError
+from plug.errors import BadFrame
 from plug.net.framing import LineReader, encode
 
 QUEUE_LENGTH = const(16)
@@ -19,17 +19,17 @@ LONGEST_PAUSE_S = const(60)
 class Link:
     """One TCP connection at a time.
 
-    `handle(line)` returns the replies to a line or raises a PlugError; `hello` is the first message of every connection.
+    `greeting()` returns the first messages of a connection, `handle(line)` the replies to a line.
     """
 
-    def __init__(self, host, port, wifi, clock, session, outbox, hello, handle):
+    def __init__(self, host, port, wifi, clock, session, outbox, greeting, handle):
         self._host = host
         self._port = port
         self._wifi = wifi
         self._clock = clock
         self._session = session
         self._outbox = outbox
-        self._hello = hello
+        self._greeting = greeting
         self._handle = handle
         self._queue = []
         self._wake = asyncio.Event()
@@ -37,6 +37,7 @@ class Link:
         self._sent = {}  # the same, on this connection
         self._final = {}  # the same, of the outbox's receipts
         self._heard_ms = 0
+        self._answered = False
         self.is_up = False
 
     def send(self, message):
@@ -59,15 +60,18 @@ class Link:
             try:
                 if await self._wifi.join():
                     reader, writer = await asyncio.wait_for(asyncio.open_connection(self._host, self._port), CONNECT_S)
-                    pause_s = 1
                     await self._serve(reader, writer)
             except (OSError, asyncio.TimeoutError) as error:
-                print(f"link: {error!r}; again in {pause_s} s")
+                print(f"link: {error!r}")
+            if self._answered:
+                self._answered = False
+                pause_s = 1
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
     async def _serve(self, reader, writer):
-        self._queue = [self._hello]
+        self._queue = self._greeting()
+        self._answered = False
         self._sent = {}
         self._heard_ms = self._clock.tick()
         self.is_up = True
@@ -127,13 +131,14 @@ class Link:
             while True:
                 try:
                     line = await lines.line()
-                    if line is None:
-                        return
-                    self._heard_ms = self._clock.tick()
-                    replies = self._handle(line)
-                except PlugError as error:
-                    replies = ({"type": "refused", "code": error.code, "message": str(error), "session": None},)
-                for message in replies:
+                except BadFrame as error:
+                    self.send({"type": "refused", "code": error.code, "message": str(error), "session": None})
+                    continue
+                if line is None:
+                    return
+                self._heard_ms = self._clock.tick()
+                self._answered = True
+                for message in self._handle(line):
                     self.send(message)
         except OSError as error:
             print(f"link: {error!r}")

@@ -2,24 +2,20 @@
 
 import os
 
-from plug.errors import JournalError
-
 _KEY = "secret"
 
 
-def load_or_create(nvs, first_boot):
-    """Return the 32-byte secret kept in an `esp32.NVS` namespace, making it from the hardware generator at the first boot.
-
-    Raises JournalError where a plug that has a journal has no readable key: a new one would orphan its unpaid receipts.
-    """
+def load(nvs):
+    """Return the 32-byte secret kept in an `esp32.NVS` namespace, or None where there is none."""
     secret = bytearray(32)
     try:
-        if nvs.get_blob(_KEY, secret) == 32:
-            return bytes(secret)
+        return bytes(secret) if nvs.get_blob(_KEY, secret) == 32 else None
     except OSError:
-        pass
-    if not first_boot:
-        raise JournalError("the device key is missing or damaged, but a journal is there: erase both only when every receipt is settled")
+        return None
+
+
+def create(nvs):
+    """Make a secret from the hardware generator, keep it, and return it."""
     secret = os.urandom(32)
     nvs.set_blob(_KEY, secret)
     nvs.commit()
