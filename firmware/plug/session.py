@@ -107,6 +107,7 @@ class Session:
 
     def save(self):
         """Put register and session into the journal."""
+        gc.collect()  # receipt and record need pieces of 2 KB: keep the heap from splintering
         session = None
         if self.voucher is not None:
             session = {
@@ -122,7 +123,8 @@ class Session:
                 "flags": self._flags,
             }
         self._saved_at = self._as_of
-        self._journal.store(json.dumps({"total_mwh": self._register.total_mwh, "session": session}).encode())
+        payload = json.dumps({"total_mwh": self._register.total_mwh, "session": session})
+        self._journal.store(payload.encode())
 
     # -- what the relay asks ---------------------------------------------------------------------------------------------------------
 
@@ -261,7 +263,7 @@ class Session:
 
     def _issue(self):
         """Sign a receipt for the totals so far and put it into the journal."""
-        gc.collect()  # a receipt needs pieces of 2 KB: keep the heap from splintering
+        gc.collect()
         self._sequence += 1
         self._receipt_at = self._as_of
         self._receipt_wh = self._energy_wh()

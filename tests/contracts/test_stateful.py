@@ -20,9 +20,9 @@ caps = st.sampled_from([1, 10**14, 10**16])
 ages = st.sampled_from([0, 10, 10, 600, HOUR, HOUR + 1, -HOUR, -HOUR - 1])
 lengths = st.sampled_from([10 * HOUR, 2 * HOUR, 10 * HOUR, MAX_SESSION_S, MAX_SESSION_S + 1, 0])
 overpayments = st.sampled_from([0, 0, 0, 0, 1])
-starts = st.sampled_from([60, 0, HOUR, HOUR + 1, -1])
+starts = st.sampled_from([60, 60, 60, 0, HOUR, HOUR + 1, -1])
 lateness = st.sampled_from([0, 0, 0, -60, 1])
-idles = st.sampled_from([0, 60, -1])
+idles = st.sampled_from([0, 0, 60, -1])
 powers = st.sampled_from([3600, 1400, 4700, 0])
 waits = st.sampled_from([600, HOUR, 5 * HOUR, 1, GRACE_S])
 
@@ -82,8 +82,9 @@ class Holdings(RuleBasedStateMachine):
         self.open(i % len(self.vouchers))
 
     @precondition(lambda self: OPEN in self.status)
-    @rule(i=index, start=starts, late=lateness, idle=idles, power_w=powers, final=st.booleans())
-    def settle_an_open_session(self, i, start, late, idle, power_w, final):
+    @rule(i=index, wait=st.sampled_from([HOUR, 600, 0]), start=starts, late=lateness, idle=idles, power_w=powers, final=st.booleans())
+    def settle_an_open_session(self, i, wait, start, late, idle, power_w, final):
+        boa.env.timestamp += wait
         sessions = [i for i, status in enumerate(self.status) if status == OPEN]
         self.settle(sessions[i % len(sessions)], start, late, idle, power_w, final)
 
