@@ -16,6 +16,7 @@ from statistics import median
 from typing import Any
 
 from eth_hash.auto import keccak
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -204,14 +205,12 @@ def figure(value: float | None) -> str:
 
 
 def table(rows: list[Row]) -> Table:
-    result = Table("measured", "unit", "value", "fastest", "beside", "its value", "its fastest", "value / beside")
-    for column in (2, 3, 5, 6, 7):
+    result = Table("measured", "value", "beside", "its value", "ratio", box=SIMPLE_HEAD, padding=(0, 1))
+    for column in (1, 3, 4):
         result.columns[column].justify = "right"
     for row in rows:
-        share = f"{row.value / row.beside_value:.3g}"
-        result.add_row(
-            row.name, row.unit, figure(row.value), figure(row.fastest), row.beside, figure(row.beside_value), figure(row.beside_fastest), share
-        )
+        ratio = f"{row.value / row.beside_value:.3g}"
+        result.add_row(f"{row.name}, {row.unit}", figure(row.value), row.beside, figure(row.beside_value), ratio)
     return result
 
 
