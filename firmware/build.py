@@ -30,7 +30,7 @@ PROGRESS_S = 2
 SCHEMA = {
     "board": {"name": str, "mcu": ("esp32",), "description": str},
     "ratings": {"rated_current_ma": range(1_000, 16_001), "rated_voltage_mv": range(100_000, 240_001), "rated_power_w": range(100, 3_841)},
-    "pins": {"i2c_scl": range(40), "i2c_sda": range(40), "contactor": range(40), "led": range(40)},
+    "pins": {"i2c_scl": range(40), "i2c_sda": range(40), "contactor": range(40)},
     "contactor": {"active_high": bool},
     "meter": {
         "part": ("ADE7953",),

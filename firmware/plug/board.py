@@ -9,7 +9,6 @@ PINS = {
     "i2c_scl": 22,
     "i2c_sda": 21,
     "contactor": 25,
-    "led": 2,
 }
 I2C_ID = 0
 I2C_FREQ_HZ = 400000

@@ -42,7 +42,7 @@ def constants(path):
     [
         (r"^\[ratings\]", "[raitings]", "[raitings]: unknown section"),
         (r"^\[contactor\]\nactive_high.*", "", "[contactor]: section is missing"),
-        (r"^led = 2", "led = 2\nbuzzer = 4", "[pins] buzzer: unknown key"),
+        (r"^i2c_scl = 22", "i2c_scl = 22\nbuzzer = 4", "[pins] buzzer: unknown key"),
         (r"^shunt_uohm.*", "", "[meter] shunt_uohm: key is missing"),
         (r"^name = .*", 'name = "other"', "[board] name = 'other': must be the file's name, 'socket_10a'"),
         (r'"esp32"', '"esp8266"', "[board] mcu = 'esp8266': must be one of esp32"),
@@ -58,10 +58,10 @@ def constants(path):
         (r"^i2c_sda = 21", "i2c_sda = 22", "[pins] i2c_sda = 22: already used by i2c_scl"),
         (r"^contactor = 25", "contactor = 34", "[pins] contactor = 34: is input-only"),
         (r"^i2c_scl = 22", "i2c_scl = 39", "[pins] i2c_scl = 39: is input-only"),
-        (r"^led = 2", "led = 6", "[pins] led = 6: belongs to the flash chip"),
-        (r"^led = 2", "led = 11", "[pins] led = 11: belongs to the flash chip"),
-        (r"^led = 2", "led = 24", "[pins] led = 24: an ESP32 has no such pin"),
-        (r"^led = 2", "led = 40", "[pins] led = 40: must be an integer from 0 to 39"),
+        (r"^i2c_scl = 22", "i2c_scl = 6", "[pins] i2c_scl = 6: belongs to the flash chip"),
+        (r"^i2c_scl = 22", "i2c_scl = 11", "[pins] i2c_scl = 11: belongs to the flash chip"),
+        (r"^i2c_scl = 22", "i2c_scl = 24", "[pins] i2c_scl = 24: an ESP32 has no such pin"),
+        (r"^i2c_scl = 22", "i2c_scl = 40", "[pins] i2c_scl = 40: must be an integer from 0 to 39"),
         (r"^contactor = 25", "contactor = 5", "[pins] contactor = 5: moves while the chip boots"),
         (r"^divider_lower_ohm = .*", "divider_lower_ohm = 2000", "[ratings] rated_voltage_mv = 230000: this meter shows 175362"),
         (r"^shunt_uohm = .*", "shunt_uohm = 2000", "[ratings] rated_current_ma = 10000: this meter shows 11048"),
@@ -212,6 +212,6 @@ def test_the_committed_board_module_is_the_generated_one():
 
 
 def test_a_wrong_board_file_ends_the_build_with_its_line(project):
-    board_file(project / "firmware/boards", (r"^led = 2", "led = 25"))
+    board_file(project / "firmware/boards", (r"^i2c_scl = 22", "i2c_scl = 25"))
     done = run_build(project, "trees", "--board", "socket_10a")
-    assert (done.returncode, done.stderr) == (1, "socket_10a.toml: [pins] led = 25: already used by contactor\n")
+    assert (done.returncode, done.stderr) == (1, "socket_10a.toml: [pins] contactor = 25: already used by i2c_scl\n")
