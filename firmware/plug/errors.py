@@ -101,3 +101,15 @@ class BadState(PlugError):
     """A message does not fit the state of the session."""
 
     code = "bad_state"
+
+
+class NotBilling(PlugError):
+    """What this board's meter counts must not be billed, so only a free session can be served."""
+
+    code = "not_billing"
+
+
+class TaskDied(PlugError):
+    """A task of the app ended or hung."""
+
+    code = "task_died"
