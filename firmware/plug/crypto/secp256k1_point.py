@@ -10,6 +10,7 @@ from micropython import const
 from plug.crypto.modular_inverse import inverse
 from plug.crypto.secp256k1_field import END, FIRST_SLOT, MUL, SLOT_BYTES, SQR, P, element, load, run
 from plug.crypto.secp256k1_table import TABLE
+from plug.crypto.steps import finish
 
 # The number of points, a prime: SEC 2, version 2, section 2.4.1.
 N = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
@@ -141,11 +142,19 @@ class Accumulator:
 
 def multiply(base_scalar, point=None, scalar=0):
     """base_scalar * G + scalar * `point` as (x, y), or None for infinity; scalars are 0..N-1. Without `point` the same steps for every scalar."""
+    return finish(multiply_steps(base_scalar, point, scalar))
+
+
+def multiply_steps(base_scalar, point=None, scalar=0):
+    """multiply(base_scalar, point, scalar) in steps."""
     accumulator = Accumulator()
     signs = bytearray(32)
-    multiples = None if point is None else _odd_multiples(point)
-    digits = b"" if point is None else _signed_digits(scalar)
     try:
+        multiples, digits = None, b""
+        if point is not None:
+            multiples = yield from _odd_multiples_steps(point)
+            digits = _signed_digits(scalar)
+            yield
         # As 256 digits of +1 (a one) or -1 (a zero), the bits of this stand for base_scalar.
         signs[:] = ((base_scalar + _ALL_ONES) * _HALF % N).to_bytes(32, "little")
         for i in range(max(len(digits), _COLUMNS) - 1, -1, -1):
@@ -160,6 +169,8 @@ def multiply(base_scalar, point=None, scalar=0):
                     accumulator.add(TABLE, column & 0x7F, False)
                 else:
                     accumulator.add(TABLE, column ^ 0x7F, True)
+            if not i & 1:
+                yield
         return accumulator.affine()
     finally:
         accumulator.wipe()
@@ -171,7 +182,7 @@ def _encode(point):
     return x.to_bytes(32, "little") + y.to_bytes(32, "little")
 
 
-def _odd_multiples(point):
+def _odd_multiples_steps(point):
     """1, 3, 5 and 7 times `point`, as Accumulator.add reads them."""
     multiples = _encode(point)
     accumulator = Accumulator()
@@ -179,10 +190,12 @@ def _odd_multiples(point):
     accumulator.double()
     step = multiples
     twice = _encode(accumulator.affine())
+    yield
     for _ in range(3):
         accumulator.add(step, 0, False)
         multiples += _encode(accumulator.affine())
         step = twice
+        yield
     return multiples
 
 

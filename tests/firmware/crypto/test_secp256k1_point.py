@@ -2,7 +2,7 @@
 
 from plug.crypto import secp256k1_point
 from plug.crypto.secp256k1_field import P
-from plug.crypto.secp256k1_point import Accumulator, N, multiply
+from plug.crypto.secp256k1_point import Accumulator, N, multiply, multiply_steps
 from run_in_micropython import raises
 
 # SEC 2, version 2, section 2.4.1; 2 * G is public too, as the key of the secret 2.
@@ -99,3 +99,26 @@ def test_coordinates_and_digits_are_wiped_even_when_it_fails():
         secp256k1_point.Accumulator = Accumulator
     assert not any(kept[0]._slots)
     assert not any(kept[0]._number)
+
+
+def test_coordinates_and_digits_are_wiped_when_a_caller_stops_early():
+    kept = []
+
+    class Kept(Accumulator):
+        def __init__(self):
+            super().__init__()
+            kept.append(self)
+
+    for stop in (lambda steps: steps.close(), lambda steps: raises(OSError, steps.throw, OSError)):
+        secp256k1_point.Accumulator = Kept
+        try:
+            steps = multiply_steps(12345)
+            for _ in range(5):
+                next(steps)
+        finally:
+            secp256k1_point.Accumulator = Accumulator
+        assert any(kept[-1]._slots)
+        stop(steps)
+        assert not any(kept[-1]._slots)
+        assert not any(kept[-1]._number)
+    assert len(kept) == 2
