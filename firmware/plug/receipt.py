@@ -6,7 +6,7 @@ from binascii import hexlify
 from hashlib import sha256
 from time import gmtime
 
-from plug import steps
+from plug import turns
 from plug.crypto import eip712, secp256k1
 from plug.typed_data import FLAG_FINAL
 from plug.wire import struct_to_wire, to_hex
@@ -61,5 +61,5 @@ class Signer:
         ocmf = ocmf_payload(self.address, self._firmware, self._calibration, receipt)
         receipt["evidence"] = sha256(ocmf.encode()).digest()
         digest = eip712.digest(self._domain, eip712.hash_struct("Receipt", receipt))
-        signature = await steps.finish(secp256k1.sign_steps(self._secret, digest))
+        signature = await turns.finish(secp256k1.sign_steps(self._secret, digest))
         return {"type": "receipt", "receipt": struct_to_wire("Receipt", receipt), "signature": to_hex(signature), "ocmf": ocmf}

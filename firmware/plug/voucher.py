@@ -1,6 +1,6 @@
 """A driver's voucher as the plug reads it: whether it may be served, and what it comes to (docs/protocol.md sections 1 and 2)."""
 
-from plug import steps
+from plug import turns
 from plug.crypto import eip712, secp256k1
 from plug.errors import BadSignature, BadTerms, UnsupportedFunding, WrongPlug
 from plug.typed_data import MAX_SESSION_S, START_WINDOW_S
@@ -80,6 +80,6 @@ async def check_stop(domain, session, message, driver):
 
 async def check_signer(what, digest, signature, address):
     """Raise BadSignature unless `address` (20 bytes) made this 65-byte signature, low s, of a digest."""
-    public = await steps.finish(secp256k1.recover_steps(digest, signature))
+    public = await turns.finish(secp256k1.recover_steps(digest, signature))
     if public is None or secp256k1.address(public) != address:
         raise BadSignature(f"the {what} is not signed by its driver (or for another chain or contract)")
