@@ -6,6 +6,13 @@ from micropython import const
 
 from plug.errors import MeterError
 
+FIELDS = ("voltage_mv", "current_ma", "power_mw", "frequency_mhz")
+RATE_HZ = 100
+BILLING = True
+OVER_CURRENT_PIN = True
+BUS = "i2c"
+START_UP_MS = 100  # page 18
+
 _ADDRESS = const(0x38)
 
 # Registers; the upper byte of the address tells the width.

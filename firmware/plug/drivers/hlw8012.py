@@ -1,0 +1,6 @@
+FIELDS = ("voltage_mv", "current_ma", "power_mw")
+RATE_HZ = 10
+BILLING = True
+OVER_CURRENT_PIN = False
+BUS = "pulse"
+START_UP_MS = 100
