@@ -51,7 +51,7 @@ GUARD = {
     "contact_reset_mc": 70000,
     "plug_max_mc": 70000,
     "plug_reset_mc": 50000,
-    "min_on_ms": 10000,
+    "min_on_ms": 900000,
     "min_off_ms": 900000,
     "wear_budget": 30000,
 }

@@ -259,11 +259,6 @@ class Session:
         """Note that somebody pressed the button."""
         self._is_pressed = self.state == AUTHORISED
 
-    def unplug(self):
-        """Note that the car's plug was pulled: the session must not go on under another car."""
-        if self.state in (CHARGING, SUSPENDED):
-            self._end_flag = FLAG_UNPLUGGED
-
     def account(self, current_ma, elapsed_ms):
         """Book `elapsed_ms` of contacts and current; called with every sample of the meter."""
         if self.state == IDLE:
@@ -290,7 +285,7 @@ class Session:
             return
         if self._clock.is_set and self.state != AUTHORISED and self._is_locked:
             self._as_of = max(self._as_of, min(self._clock.utc(), self.voucher.values["validUntil"]))
-        flag = self._why_end()
+        flag = self._why_end(is_plugged)
         if flag is not None:
             self._end(flag)
         elif self.state == AUTHORISED:
@@ -300,13 +295,15 @@ class Session:
             self._follow_claims()
             await self._write()
 
-    def _why_end(self):
+    def _why_end(self, is_plugged):
         """Return the flag to end the session with now, or None."""
         trip = self._guard.trip
         if trip:
             return FLAG_METER_FAULT if trip == "meter_silent" else FLAG_TRIP
         if self._end_flag is not None:
             return self._end_flag
+        if not is_plugged and self.state != AUTHORISED:  # it must not go on under another car
+            return FLAG_UNPLUGGED
         if not self._clock.is_set:
             return None
         now = self._clock.utc()
