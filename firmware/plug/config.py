@@ -53,10 +53,12 @@ def load():
             text = file.read(_MAX_BYTES + 1)
     except (OSError, UnicodeError):
         raise ConfigError(f"{PATH} cannot be read: copy one to the plug's flash (docs/protocol.md section 5 shows it)")
+    if len(text) > _MAX_BYTES:
+        raise ConfigError(f"{PATH} is longer than {_MAX_BYTES} bytes")
     try:
         settings = json.loads(text)
     except ValueError:
         raise ConfigError(f"{PATH} is not JSON")
-    if len(text) > _MAX_BYTES:
-        raise ConfigError(f"{PATH} is longer than {_MAX_BYTES} bytes")
+    if text.rstrip()[-1:] != "}":  # the parser takes the end of the text for any bracket that is missing
+        raise ConfigError(f"{PATH} ends too early: copy it again")
     return Config(settings)
