@@ -16,6 +16,7 @@ import meter_scale
 FIRMWARE = Path(__file__).resolve().parent
 
 OPTIONAL = "optional"  # first item of a rule: the key may be left out
+PIN = (OPTIONAL, range(40))
 
 # Every key of a board file: its type, or for integers the allowed range, or the allowed values.
 SCHEMA = {
@@ -29,13 +30,21 @@ SCHEMA = {
     },
     "pins": {
         "contactor": range(40),
-        **dict.fromkeys(
-            (
-                "i2c_scl i2c_sda uart_tx uart_rx pulse_power pulse_other pulse_select meter_interrupt sense_line sense_neutral "
-                "ntc_contact ntc_plug button led plug_switch"
-            ).split(),
-            (OPTIONAL, range(40)),
-        ),
+        "i2c_scl": PIN,
+        "i2c_sda": PIN,
+        "uart_tx": PIN,
+        "uart_rx": PIN,
+        "pulse_power": PIN,
+        "pulse_other": PIN,
+        "pulse_select": PIN,
+        "meter_interrupt": PIN,
+        "sense_line": PIN,
+        "sense_neutral": PIN,
+        "ntc_contact": PIN,
+        "ntc_plug": PIN,
+        "button": PIN,
+        "led": PIN,
+        "plug_switch": PIN,
     },
     "contactor": {"active_high": bool},
     "meter": meter_scale.SCHEMA,
@@ -55,7 +64,12 @@ SCHEMA = {
         "min_off_ms": range(3_600_001),
         "wear_budget": range(100, 1_000_001),
     },
-    "ntc": {"r25_ohm": range(1_000, 1_000_001), "beta_k": range(2_000, 6_001), "pull_up_ohm": range(1_000, 1_000_001), "supply_mv": range(1_000, 3_601)},
+    "ntc": {
+        "r25_ohm": range(1_000, 1_000_001),
+        "beta_k": range(2_000, 6_001),
+        "pull_up_ohm": range(1_000, 1_000_001),
+        "supply_mv": range(1_000, 3_601),
+    },
 }
 OPTIONAL_SECTIONS = {"ntc"}
 

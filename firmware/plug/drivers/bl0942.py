@@ -1,3 +1,5 @@
+"""BL0942 metering IC over UART."""
+
 FIELDS = ("voltage_mv", "current_ma", "power_mw", "frequency_mhz")
 RATE_HZ = 10
 BILLING = True

@@ -1,3 +1,5 @@
+"""CSE7766 metering IC over UART."""
+
 FIELDS = ("voltage_mv", "current_ma", "power_mw")
 RATE_HZ = 20
 BILLING = True

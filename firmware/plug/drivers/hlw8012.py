@@ -1,3 +1,5 @@
+"""HLW8012 metering IC, which gives pulses."""
+
 FIELDS = ("voltage_mv", "current_ma", "power_mw")
 RATE_HZ = 10
 BILLING = True
