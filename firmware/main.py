@@ -20,13 +20,13 @@ def run(contactor):
     import sys
 
     from plug.app import App
-    from plug.errors import ConfigError, JournalError
+    from plug.errors import PlugError
 
     app = None
     try:
         try:
             app = App(contactor)
-        except (ConfigError, JournalError) as error:  # no reset cures these
+        except PlugError as error:  # no reset cures these
             print(f"{error.code}: {error}")
             return
         asyncio.run(app.run())

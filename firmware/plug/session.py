@@ -175,6 +175,8 @@ class Session:
         """Return the `offer` message with a nonce at most ten minutes old, or None while no session can start."""
         if self.state != IDLE or not self._clock.is_set or self._guard.trip:
             return None
+        if self._facts["has_load_sense"] and self._guard.weld == "unknown":  # the self-check is still under way
+            return None
         now = self._clock.utc()
         prices = self._terms.prices(now)
         if prices is None or not self._terms.is_open(now):
@@ -326,8 +328,7 @@ class Session:
         self.state = CHARGING
         self._put_session(self._started_at, self._register_wh)
         self.save()
-        self._guard.want(True, self._clock.tick())
-        self._changed()
+        self._claim(True)
 
     def _follow_claims(self):
         """Close or open the contacts as lock, budget, schedule and mains have it; the session goes on either way."""
@@ -339,7 +340,13 @@ class Session:
         self.state = CHARGING if wanted else SUSPENDED
         self._idle_ms = 0
         self.save()
-        self._guard.want(wanted, self._clock.tick())
+        self._claim(wanted)
+
+    def _claim(self, closed):
+        try:
+            self._guard.want(closed, self._clock.tick())
+        except Tripped as error:  # since the look at the top of this step; the next one ends the session
+            print(error)
         self._changed()
 
     def _has_budget(self):

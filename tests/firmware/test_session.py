@@ -49,7 +49,7 @@ SIGNER = Signer(b"\x33" * 32, DOMAIN, "0.0.0", bytes(32))
 NOW = 1_790_000_000
 NO_LOAD_MA = 50
 LOAD_MA = 10_000
-FACTS = {"rated_power_w": 2300, "continuous_ma": 10_000, "no_load_ma": NO_LOAD_MA, "is_billing": True, "calibration": "00"}
+FACTS = {"rated_power_w": 2300, "continuous_ma": 10_000, "no_load_ma": NO_LOAD_MA, "is_billing": True, "has_load_sense": True, "calibration": "00"}
 
 
 class Clock:

@@ -3,21 +3,24 @@
 from machine import Pin
 from micropython import const
 
-_LOOKS = const(3)  # in a row before a change counts
+_STEADY_MS = const(400)
 
 
 class PlugSwitch:
-    """The input on GPIO number `pin`, to be looked at a few times a second; `is_plugged` is what it has shown for three looks."""
+    """The input on GPIO number `pin`; `is_plugged` is what it has shown without a break for 400 ms."""
 
     def __init__(self, pin):
         self._pin = Pin(pin, Pin.IN)
-        self._looks = 0
         self.is_plugged = self._pin.value() == 0
+        self._changed_ms = None
 
-    def look(self):
-        """Read the switch."""
-        is_plugged = self._pin.value() == 0
-        self._looks = 0 if is_plugged == self.is_plugged else self._looks + 1
-        if self._looks >= _LOOKS:
-            self._looks = 0
-            self.is_plugged = is_plugged
+    def look(self, now_ms):
+        """Look at the pin; to be called a few times a second."""
+        is_low = self._pin.value() == 0
+        if is_low == self.is_plugged:
+            self._changed_ms = None
+        elif self._changed_ms is None:
+            self._changed_ms = now_ms
+        elif now_ms - self._changed_ms >= _STEADY_MS:
+            self.is_plugged = is_low
+            self._changed_ms = None
