@@ -19,6 +19,12 @@ class JournalError(PlugError):
     code = "journal"
 
 
+class JournalFull(JournalError):
+    """No room for a new record; those that are kept can still be replaced and removed."""
+
+    code = "journal_full"
+
+
 class MeterError(PlugError):
     """The metering IC does not answer, or does not hold what was written to it."""
 
