@@ -3,8 +3,8 @@
 from plug.errors import JournalError, OutboxFull
 from plug.ledger import CAPACITY, Ledger, Sample, open_ledger
 from plug.storage.journal import Journal
-from ram_partition import RamPartition
 from run_in_micropython import raises
+from storage.file_partition import FilePartition
 
 DEADLINE = 1_800_000_000
 DOCUMENT = {"voucher": {"cap": 1 << 100}, "signature": "0x", "started_at": 5, "register_wh": 6, "calibration": ""}
@@ -26,7 +26,7 @@ def ended(ledger, number, deadline=DEADLINE):
 
 
 def test_a_sample_survives_with_all_that_is_in_it():
-    partition = RamPartition(64)
+    partition = FilePartition(64)
     ledger = opened(partition)
     assert ledger.is_new
     values = ((1 << 60) + 1, 77, tag(4), 3, (1 << 32) - 1, 864_000_000, 9, 0x0003_00FF)
@@ -38,7 +38,7 @@ def test_a_sample_survives_with_all_that_is_in_it():
 
 
 def test_the_session_without_an_end_is_the_running_one():
-    partition = RamPartition(64)
+    partition = FilePartition(64)
     ledger = opened(partition)
     ended(ledger, 1)
     assert ledger.running() is None
@@ -49,7 +49,7 @@ def test_the_session_without_an_end_is_the_running_one():
 
 
 def test_ended_sessions_wait_for_their_payment():
-    partition = RamPartition(64)
+    partition = FilePartition(64)
     ledger = opened(partition)
     ended(ledger, 1)
     ended(ledger, 2)
@@ -61,7 +61,7 @@ def test_ended_sessions_wait_for_their_payment():
 
 
 def test_room_is_made_of_what_is_late_then_of_what_is_paid_and_of_nothing_else():
-    partition = RamPartition(64)
+    partition = FilePartition(64)
     ledger = opened(partition)
     for number in range(CAPACITY):
         ended(ledger, number, DEADLINE - (number == 7))
@@ -79,7 +79,7 @@ def test_room_is_made_of_what_is_late_then_of_what_is_paid_and_of_nothing_else()
 
 
 def test_a_document_that_does_not_parse_is_counted_and_stays():
-    partition = RamPartition(64)
+    partition = FilePartition(64)
     journal = Journal(partition)
     ledger = Ledger(journal)
     ended(ledger, 1)
@@ -94,7 +94,7 @@ def test_a_document_that_does_not_parse_is_counted_and_stays():
 
 
 def test_key_and_journal_belong_together():
-    fresh = RamPartition(64)
+    fresh = FilePartition(64)
     raises(JournalError, open_ledger, Journal(fresh), True)
     ledger = open_ledger(Journal(fresh), False)
     assert not ledger.is_new
@@ -105,7 +105,7 @@ def test_key_and_journal_belong_together():
 
 
 def test_guard_calibration_and_crash_have_their_places():
-    partition = RamPartition(64)
+    partition = FilePartition(64)
     ledger = opened(partition)
     assert (ledger.guard(), ledger.calibration(), ledger.crash()) == (None, None, None)
     ledger.put_guard({"trip": "weld"})

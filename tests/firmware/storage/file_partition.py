@@ -12,6 +12,7 @@ class FilePartition:
         for _ in range(sectors * 16):
             self._file.write(b"\xff" * 256)
         self.erases = [0] * sectors
+        self.writes = 0
         self.stuck = None
         self.broken = False
 
@@ -36,6 +37,7 @@ class FilePartition:
 
     def writeblocks(self, block, buf, offset):
         self._check()
+        self.writes += 1
         position = block * SECTOR + offset
         old = self.peek(position, len(buf))
         self.poke(position, bytes([byte & buf[index] for index, byte in enumerate(old)]))
@@ -49,6 +51,7 @@ class FilePartition:
         if op == 5:
             return SECTOR
         if op == 6:
+            self.writes += 1
             for offset in range(0, SECTOR, 256):
                 self.poke(arg * SECTOR + offset, b"\xff" * 256)
             self.erases[arg] += 1
