@@ -307,6 +307,7 @@ def test_power_cut_while_ending_signs_the_journalled_sample_without_a_clock():
     plug.charge(400)
     plug.stop()
     plug.boot(None)
+    plug.charge(2)
     final = plug.newest()
     assert plug.session.state == IDLE
     assert final["flags"] & FLAG_FINAL
@@ -458,7 +459,7 @@ def test_a_trip_ends_it_and_bars_the_next():
 
 
 def test_a_board_that_must_not_bill_serves_only_free_sessions():
-    for error, facts, weld in ((WeldUnknown, {}, "unknown"), (NotBilling, {"is_billing": False}, "ok")):
+    for error, facts, weld in ((WeldUnknown, {"has_load_sense": False}, "unknown"), (NotBilling, {"is_billing": False}, "ok")):
         plug = Plug(**facts)
         plug.guard.weld = weld
         raises(error, plug.take, plug.voucher())
