@@ -101,3 +101,15 @@ class BadState(PlugError):
     """A message does not fit the state of the session."""
 
     code = "bad_state"
+
+
+class Tripped(PlugError):
+    """A trip is latched and its cause persists, or nobody has cleared it."""
+
+    code = "tripped"
+
+
+class WeldUnknown(PlugError):
+    """Nothing tells whether the contacts are welded: no sense pins, or no self-check yet."""
+
+    code = "weld_unknown"
