@@ -111,9 +111,7 @@ class App:
             "has_load_sense": load_sense is not None,
             "calibration": to_hex(calibration.digest()),
         }
-        self._session = session = Session(
-            signer, domain, clock, self._register, guard, ledger, settings.host, settings.terms, facts, self._announce
-        )
+        self._session = session = Session(signer, domain, clock, self._register, guard, ledger, settings.host, settings.terms, facts, self._announce)
         session.resume()
         guard.note_boot(_reset_cause(), session.was_charging, clock.tick())
         if settings.terms.needs_button and "button" not in board.PINS:

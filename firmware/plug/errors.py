@@ -119,3 +119,15 @@ class TaskDied(PlugError):
     """A task of the app ended or hung."""
 
     code = "task_died"
+
+
+class Tripped(PlugError):
+    """A trip is latched and its cause persists, or nobody has cleared it."""
+
+    code = "tripped"
+
+
+class WeldUnknown(PlugError):
+    """Nothing tells whether the contacts are welded: no sense pins, or no self-check yet."""
+
+    code = "weld_unknown"
