@@ -19,8 +19,7 @@ from micropython import const
 from plug.crypto.keccak import keccak256
 from plug.crypto.modular_inverse import inverse
 from plug.crypto.rfc6979 import nonces
-from plug.crypto.secp256k1_field import P
-from plug.crypto.secp256k1_point import N, multiply_steps
+from plug.crypto.secp256k1_curve import CURVE, N, P
 from plug.crypto.square_root import square_root_steps
 from plug.crypto.steps import finish
 
@@ -39,7 +38,7 @@ def public_key_steps(secret):
 
 
 def _public_key(scalar):
-    return _encode_point((yield from multiply_steps(scalar)))
+    return _encode_point((yield from CURVE.multiply_steps(scalar)))
 
 
 def sign(secret, digest):
@@ -56,7 +55,7 @@ def _sign(d, secret, digest):
     z = int.from_bytes(digest, "big")
     for k in nonces(secret, digest, N):
         yield
-        r, y = yield from multiply_steps(k)
+        r, y = yield from CURVE.multiply_steps(k)
         yield
         s = inverse(k, N) * (z + r * d) % N
         if r < N and s:  # r of N and above has no v of 0 or 1
@@ -91,7 +90,7 @@ def _verify(point, z, r, s):
         return False
     w = inverse(s, N)
     yield
-    found = yield from multiply_steps(z * w % N, point, r * w % N)
+    found = yield from CURVE.multiply_steps(z * w % N, point, r * w % N)
     return found is not None and found[0] % N == r
 
 
@@ -116,7 +115,7 @@ def _recover(z, r, s, v):
         y = P - y
     w = inverse(r, N)
     yield
-    point = yield from multiply_steps(-z * w % N, (r, y), s * w % N)
+    point = yield from CURVE.multiply_steps(-z * w % N, (r, y), s * w % N)
     return None if point is None else _encode_point(point)
 
 

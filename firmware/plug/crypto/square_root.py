@@ -2,7 +2,8 @@
 
 from micropython import const
 
-from plug.crypto.secp256k1_field import END, FIRST_SLOT, MUL, SLOT_BYTES, SQR, P, element, load, run
+from plug.crypto.field import END, FIRST_SLOT, MUL, SLOT_BYTES, SQR
+from plug.crypto.secp256k1_curve import FIELD, P
 from plug.crypto.steps import finish
 
 _STEP_BYTES = const(400)  # of a program: 100 operations
@@ -44,7 +45,7 @@ def square_root(value):
 def square_root_steps(value):
     """square_root(value) in steps; nothing is wiped, no secret has a root to take."""
     slots = bytearray(_SLOTS * SLOT_BYTES)
-    load(slots, _ONES_1, value.to_bytes(32, "little"), 0)
+    FIELD.put(slots, _ONES_1, value)
     program = bytearray()
     source = _ONES_1
     for squarings, factor, target in _STEPS:
@@ -54,8 +55,7 @@ def square_root_steps(value):
         source = target
     program += bytes((SQR, source, source, source)) * 2
     for offset in range(0, len(program), _STEP_BYTES):
-        part = program[offset : offset + _STEP_BYTES] + bytes((END,))
-        run(part, part, 0, slots)
+        FIELD.run(program[offset : offset + _STEP_BYTES] + bytes((END,)), slots)
         yield
-    root = element(slots, source, bytearray(33))
+    root = FIELD.value(slots, source, bytearray(33))
     return root if root * root % P == value else None

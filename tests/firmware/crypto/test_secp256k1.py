@@ -4,8 +4,7 @@ from binascii import unhexlify
 from hashlib import sha256
 
 from plug.crypto import secp256k1
-from plug.crypto.secp256k1_field import P
-from plug.crypto.secp256k1_point import N, multiply, multiply_steps
+from plug.crypto.secp256k1_curve import CURVE, N, P
 from plug.crypto.square_root import square_root
 from plug.crypto.steps import finish
 from run_in_micropython import raises
@@ -69,17 +68,18 @@ def test_digests_at_the_ends_of_the_range():
 
 
 def test_nonces_whose_point_has_no_v_are_passed_over():
-    def large_x(k):
-        asked.append(k)
-        point = yield from multiply_steps(k)
-        return (N + 5, 1) if len(asked) == 1 else point
+    class Large:
+        def multiply_steps(self, k):
+            asked.append(k)
+            point = yield from CURVE.multiply_steps(k)
+            return (N + 5, 1) if len(asked) == 1 else point
 
     asked = []
-    secp256k1.multiply_steps = large_x
+    secp256k1.CURVE = Large()
     try:
         signature = secp256k1.sign(SECRET, DIGEST)
     finally:
-        secp256k1.multiply_steps = multiply_steps
+        secp256k1.CURVE = CURVE
     assert len(asked) == 2
     assert secp256k1.recover(DIGEST, signature) == secp256k1.public_key(SECRET)
 
@@ -127,7 +127,7 @@ def test_r_that_is_no_coordinate_recovers_nothing():
 
 
 def test_sums_at_infinity_are_no_signature():
-    x, y = multiply(77)
+    x, y = CURVE.multiply(77)
     s = 123456789
     digest = be(s * 77 % N)  # s * R - z * G = 0
     assert secp256k1.recover(digest, be(x) + be(s) + bytes((y & 1,))) is None
