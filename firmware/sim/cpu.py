@@ -13,7 +13,7 @@ _CALIBRATIONS = 200
 _clock_gettime = process.clock_gettime()
 _timespec = array("l", (0, 0))
 _scale = 0
-_overhead_ns = 0  # of looking at the clock twice
+_overhead_ns = 0  # of an entry that follows at once
 _left_ns = 0
 _debt_ns = 0.0
 _depth = 1  # 0 while the firmware computes
@@ -29,7 +29,14 @@ def now_ns():
 def start(scale, spend_us):
     """Begin to charge `scale` virtual nanoseconds for each real one, by calls of spend_us(whole microseconds)."""
     global _scale, _overhead_ns, _spend_us
-    _overhead_ns = min([-now_ns() + now_ns() for _ in range(_CALIBRATIONS)])
+    entries = []
+    _scale, _spend_us = 1000, entries.append  # measures the empty entry: a call that does nothing costs the firmware nothing
+    nothing = charged(lambda: None)
+    leave()
+    for _ in range(_CALIBRATIONS):
+        nothing()
+    enter()
+    _overhead_ns = sorted(entries)[len(entries) // 2]
     _scale, _spend_us = scale, spend_us
     leave()
 
@@ -38,7 +45,7 @@ def enter():
     """Charge what the firmware computed since `leave`."""
     global _depth, _debt_ns
     _depth += 1
-    if _depth == 1 and _scale:
+    if _depth == 1:
         _debt_ns += max(0, now_ns() - _left_ns - _overhead_ns) * _scale
         if _debt_ns >= 1000:
             us = int(_debt_ns / 1000)
