@@ -1,6 +1,6 @@
 """An electric car at the socket: constant current, then a taper, until it has taken exactly the energy it wants."""
 
-from math import ceil, exp, log
+from math import ceil, exp, log, sqrt
 
 _ALMOST_FULL_J = 1e-6
 
@@ -8,11 +8,12 @@ _ALMOST_FULL_J = 1e-6
 class Car:
     """Wants `energy_wh`, draws `current_ma`; over the last `taper_wh` the current falls with what is still missing, down to `cutoff_ma`.
 
-    `start_ms` is how long it waits after power came. All are numbers > 0, but `taper_wh` and `start_ms` may be 0.
-    `remaining_j` is what it still wants. Raises ValueError for a car that cannot be.
+    `start_ms` is how long it waits after power came; then it draws `inrush` times its current for `inrush_ms`. Its current lags, by `power_factor`.
+    All are numbers > 0, but `taper_wh`, `start_ms` and `inrush_ms` may be 0. `remaining_j` is what it still wants. Raises ValueError for a car
+    that cannot be.
     """
 
-    def __init__(self, energy_wh, current_ma, taper_wh=None, cutoff_ma=None, start_ms=1000):
+    def __init__(self, energy_wh, current_ma, taper_wh=None, cutoff_ma=None, start_ms=1000, power_factor=1.0, inrush=1, inrush_ms=0):
         taper_wh = energy_wh / 20 if taper_wh is None else taper_wh
         cutoff_ma = current_ma / 10 if cutoff_ma is None else cutoff_ma
         for name, value in (("energy_wh", energy_wh), ("current_ma", current_ma), ("cutoff_ma", cutoff_ma)):
@@ -20,12 +21,22 @@ class Car:
                 raise ValueError(f"{name} must be more than 0, not {value}")
         if not 0 <= taper_wh <= energy_wh or cutoff_ma >= current_ma or start_ms < 0:
             raise ValueError("a car needs 0 <= taper_wh <= energy_wh, cutoff_ma < current_ma and start_ms >= 0")
+        if not 0.5 <= power_factor <= 1 or inrush < 1 or inrush_ms < 0:
+            raise ValueError("a car needs 0.5 <= power_factor <= 1, inrush >= 1 and inrush_ms >= 0")
         self.start_ms = start_ms
+        self.inrush, self.inrush_ms = inrush, inrush_ms
+        self.power_factor = power_factor
+        self.reactive_factor = sqrt(1 - power_factor * power_factor)
         self.remaining_j = energy_wh * 3600.0
         self._full_current_a = current_ma / 1000
         self._taper_j = taper_wh * 3600.0
         # With this much more missing, the taper's straight line from current_ma through cutoff_ma would end at zero current.
         self._beyond_j = self._taper_j * cutoff_ma / (current_ma - cutoff_ma)
+
+    @property
+    def is_tapering(self):
+        """Tell whether its current falls all the time."""
+        return 0 < self.remaining_j < self._taper_j
 
     @property
     def current_a(self):
@@ -38,17 +49,17 @@ class Car:
 
     def ms_to_full(self, voltage_v):
         """Return the whole milliseconds at this voltage after which it is surely full."""
-        power_w = voltage_v * self._full_current_a
+        power_w = voltage_v * self._full_current_a * self.power_factor
         seconds = max(0.0, self.remaining_j - self._taper_j) / power_w
         if self._taper_j:
             tapering_j = min(self.remaining_j, self._taper_j)
             seconds += self._time_constant_s(power_w) * log((tapering_j + self._beyond_j) / self._beyond_j)
         return ceil(seconds * 1000) + 1
 
-    def draw(self, voltage_v, seconds):
-        """Draw for that long at constant voltage; return the energy in J."""
+    def draw(self, voltage_v, seconds, times=1):
+        """Draw for that long at constant voltage and so many times its current; return the energy in J."""
         before_j = self.remaining_j
-        power_w = voltage_v * self._full_current_a
+        power_w = voltage_v * self._full_current_a * self.power_factor * times
         if self.remaining_j > self._taper_j:
             constant_j = min(power_w * seconds, self.remaining_j - self._taper_j)
             seconds -= constant_j / power_w

@@ -1,4 +1,4 @@
-"""Virtual time for `time` and `select`: the processor takes no time to compute, and while it waits the world goes on.
+"""Virtual time for `time` and `select`: while the processor waits the world goes on, and as far as the settings say while it computes too.
 
 Without a control channel time flows at the set speed; with one, only within a `run`. Real sockets are served all the while.
 """
@@ -9,7 +9,6 @@ import config
 import process
 import uselect
 import utime
-from control import Control
 from world import World
 
 _LOOKS = 1000  # so many looks at a clock that stands still cost 1 ms: a loop that waits for it must end
@@ -21,10 +20,15 @@ def _watchdog():
 
 settings = config.load()
 world = World(settings, _watchdog)
-control = Control(settings["control"], world) if settings["control"] else None
+control = None
+if settings["control"]:
+    from control import Control
+
+    control = Control(settings["control"], world)
 _speed = settings["speed"]
 _anchor_ms, _anchor_real_ms = 0, utime.ticks_ms()
 _looked_at_ms = _looks = 0
+_debt_us = 0  # spent while time stood still, or beyond the end of a run
 
 
 def new_poller():
@@ -53,20 +57,40 @@ def look():
 
 def sleep(milliseconds):
     """Let that much virtual time pass."""
-    end_ms = world.now_ms + milliseconds
-    while world.now_ms < end_ms:
-        wait(_no_sockets, end_ms)
+    sleep_us(milliseconds * 1000)
+
+
+def sleep_us(microseconds):
+    """Let that much virtual time pass."""
+    end_us = world.now_us + microseconds
+    while world.now_us < end_us:
+        _wait_us(_no_sockets, end_us)
+
+
+def spend_us(microseconds):
+    """Let the world go on by that much, whoever is busy meanwhile: the processor, a bus or the flash.
+
+    Where time may not pass (outside a run, or over its end) it passes at the beginning of the next one.
+    """
+    global _debt_us
+    if microseconds > 0 or _debt_us:
+        _debt_us += max(0, microseconds)
+        _pay_debt()
 
 
 def wait(poller, end_ms):
     """Wait for sockets of `poller` until virtual time `end_ms` (None: for ever); return [(socket, event), ...], empty when none is ready."""
+    return _wait_us(poller, None if end_ms is None else end_ms * 1000)
+
+
+def _wait_us(poller, end_us):
     while True:
         ready = _look_at_sockets(poller, 0)
-        if ready or (end_ms is not None and world.now_ms >= end_ms):
+        if ready or (end_us is not None and world.now_us >= end_us):
             return ready
         is_still = control and control.run_end_ms is None
-        ready = _stand_still(poller) if is_still else _go_on(poller, end_ms)
-        if ready or (end_ms is not None and world.now_ms >= end_ms):
+        ready = _stand_still(poller) if is_still else _go_on(poller, end_us)
+        if ready or (end_us is not None and world.now_us >= end_us):
             return ready
 
 
@@ -77,28 +101,59 @@ def _stand_still(poller):
         control.serve()
     if control.run_end_ms is not None:
         _anchor()
-        control.end_run()
+        _pay_debt()
+        _end_run()
     return ready
 
 
-def _go_on(poller, end_ms):
-    """Let virtual time pass up to `end_ms`, the run's end or its event, no faster than the set speed; return ready sockets."""
+def _go_on(poller, end_us):
+    """Let virtual time pass up to `end_us`, the run's end or its event, no faster than the set speed; return ready sockets."""
     ready = ()
     if control:
-        end_ms = control.run_end_ms if end_ms is None else min(end_ms, control.run_end_ms)
-    elif end_ms is None:
-        end_ms = world.watchdog_ms
-        if end_ms is None:
+        run_end_us = control.run_end_ms * 1000
+        end_us = run_end_us if end_us is None else min(end_us, run_end_us)
+    elif end_us is None:
+        end_us = _last_event_us()
+        if end_us is None:
             return _look_at_sockets(poller, -1)
     if _speed:
-        ahead_ms = end_ms - _allowed_ms()
+        ahead_ms = end_us // 1000 - _allowed_ms()
         if ahead_ms > 0:
             ready = _look_at_sockets(poller, ceil(ahead_ms / _speed))
-        end_ms = min(end_ms, _allowed_ms())
-    world.advance(end_ms, control.until if control else None)
-    if control:
-        control.end_run()
+        end_us = max(min(end_us, _allowed_ms() * 1000), world.now_us)
+    world.advance_us(end_us, control.until if control else None)
+    _end_run()
     return ready
+
+
+def _last_event_us():
+    """Return up to when time may flow for one who waits for ever: to the watchdog, to the next interrupt, or not at all (None)."""
+    if world.watchdog_ms is not None:
+        return world.watchdog_ms * 1000
+    return world.agenda.next_us if world.pins.has_watchers() else None
+
+
+def _pay_debt():
+    global _debt_us
+    while _debt_us:
+        end_us = world.now_us + _debt_us
+        if control:
+            if control.run_end_ms is None:
+                return
+            end_us = min(end_us, control.run_end_ms * 1000)
+        before_us = world.now_us
+        debt_us, _debt_us = _debt_us, 0  # a handler that runs meanwhile makes its own
+        ran_handler = world.advance_us(end_us, control.until if control else None)
+        _debt_us += debt_us - (world.now_us - before_us)
+        _debt_us = max(0, _debt_us)
+        _end_run()
+        if not ran_handler and _debt_us:
+            return
+
+
+def _end_run():
+    if control and control.run_end_ms is not None:
+        control.end_run()
 
 
 def _allowed_ms():
@@ -117,7 +172,7 @@ def _spin():
         control.serve()
         _anchor()
     else:
-        wait(_no_sockets, world.now_ms + 1)
+        _wait_us(_no_sockets, world.now_us + 1000)
 
 
 def _look_at_sockets(poller, timeout_ms):
@@ -131,3 +186,17 @@ def _look_at_sockets(poller, timeout_ms):
         else:
             others.append(entry)
     return others
+
+
+if settings["cpu_scale"]:
+    # All of the simulator is loaded before its clock starts: loading it is no work of the firmware.
+    import select  # noqa: F401
+    import time  # noqa: F401
+
+    import cpu
+    import esp32  # noqa: F401
+    import machine  # noqa: F401
+    import network  # noqa: F401
+
+    world.pins.call = cpu.call
+    cpu.start(settings["cpu_scale"], spend_us)

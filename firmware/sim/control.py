@@ -6,17 +6,9 @@ Each command gets one reply. Time passes only within a `run`; its reply comes wh
 import json
 import socket
 
+import commands
 import process
 
-# Keys of each command, required ones first; those of plug_in are checked by Car.
-_KEYS = {
-    "run": ("ms", "until"),
-    "plug_in": None,
-    "unplug": (),
-    "state": (),
-    "mains": ("voltage_mv",),
-    "fault": ("i2c", "i2c_late", "meter_reset"),
-}
 _EVENTS = ("contactor_open", "contactor_closed", "car_full")
 _RECEIVE_BYTES = 1024
 
@@ -62,7 +54,7 @@ class Control:
         """End the run when its time is over or its event has come; `serve` answers it."""
         if self.until and self._world.is_reached(self.until):
             self._reason = self.until
-        elif self._world.now_ms >= self.run_end_ms:
+        elif self._world.now_us >= self.run_end_ms * 1000:
             self._reason = "elapsed"
         else:
             return
@@ -71,44 +63,19 @@ class Control:
     def _carry_out(self, line):
         command = json.loads(line)
         name = command.pop("cmd", None) if isinstance(command, dict) else None
-        if name not in _KEYS:
-            raise ValueError("cmd must be one of {}: {!r:.80}".format(", ".join(sorted(_KEYS)), line))
-        known = _KEYS[name]
-        for key in command:
-            if known is not None and key not in known:
-                raise ValueError("{} has no key {}; known: {}".format(name, key, ", ".join(known)))
-        getattr(self, "_" + name)(command)
-        if name != "run":
-            self._reply(name, None)
+        if name == "run":
+            self._run(command)
+            return
+        commands.action(self._world, name, command, line)()
+        self._reply(name, None)
 
     def _run(self, command):
+        commands.check_keys("run", command, ("ms", "until"))
         until = command.get("until")
         if until is not None and until not in _EVENTS:
             raise ValueError("until must be null or one of {}, not {!r}".format(", ".join(_EVENTS), until))
-        self.run_end_ms = self._world.now_ms + _count(command, "ms")
+        self.run_end_ms = self._world.now_ms + commands.count(command, "ms")
         self.until = until
-
-    def _plug_in(self, command):
-        self._world.plug_in(command)
-
-    def _unplug(self, command):
-        self._world.unplug()
-
-    def _state(self, command):
-        pass
-
-    def _mains(self, command):
-        self._world.set_mains(_count(command, "voltage_mv"))
-
-    def _fault(self, command):
-        if len(command) != 1:
-            raise ValueError("fault takes exactly one of {}".format(", ".join(_KEYS["fault"])))
-        if "i2c" in command:
-            self._world.failing_transfers = _count(command, "i2c")
-        elif "i2c_late" in command:
-            self._world.late_failures = _count(command, "i2c_late")
-        else:
-            self._world.meter.reset(self._world.now_ms)
 
     def _reply(self, name, reason):
         reply = self._world.state()
@@ -121,10 +88,3 @@ class Control:
             self.socket.write(json.dumps(reply) + "\n")
         except OSError:
             process.end(process.HARNESS_GONE, "the harness closed the control channel")
-
-
-def _count(command, key):
-    value = command.get(key)
-    if type(value) is not int or value < 0:
-        raise ValueError(f"{key} must be a whole number >= 0, not {value!r}")
-    return value

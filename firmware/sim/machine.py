@@ -2,17 +2,17 @@
 
 import clock
 import process
-from ade7953_model import ADDRESS, MAX_BUS_HZ
 
 PWRON_RESET, HARD_RESET, WDT_RESET, DEEPSLEEP_RESET, SOFT_RESET = 1, 2, 3, 4, 5
 
-_CAUSES = {"power_on": PWRON_RESET, "reset": HARD_RESET, "watchdog": WDT_RESET}
+# A brown-out is a power-on to MicroPython: mp_machine_reset_cause in ports/esp32/modmachine.c.
+_CAUSES = {"power_on": PWRON_RESET, "reset": HARD_RESET, "watchdog": WDT_RESET, "brown_out": PWRON_RESET}
 _FREQUENCIES_HZ = (20_000_000, 40_000_000, 80_000_000, 160_000_000, 240_000_000)
-_ENODEV, _ETIMEDOUT = 19, 110
 _FIRST_INPUT_ONLY_PIN, _PINS = 34, 40
 
 _world = clock.world
-_modes, _latches, _pulls = {}, {}, {}  # of the pins by number, as far as they were set
+_pins = _world.pins
+_modes, _latches = {}, {}  # of the pins by number, as far as they were set
 _frequency_hz = 160_000_000
 
 
@@ -36,13 +36,25 @@ def freq(hertz=None):
     _frequency_hz = hertz
 
 
+def disable_irq():
+    """Keep interrupt handlers from being called; return what enable_irq takes."""
+    was_masked, _pins.is_masked = _pins.is_masked, True
+    return was_masked
+
+
+def enable_irq(state):
+    """Let them be called again."""
+    _pins.is_masked = state
+    _pins.dispatch()
+
+
 def unique_id():
     """Return the six bytes of the MAC address, made from the seed."""
     return b"\x02\x00" + (clock.settings["seed"] & 0xFFFFFFFF).to_bytes(4, "big")
 
 
 class Pin:
-    """A pin by its number. An input reads its pull resistor: nothing is connected to inputs."""
+    """A pin by its number. An input reads what the board puts on it; its pull resistor where nothing is connected."""
 
     IN, OUT, OPEN_DRAIN = 1, 3, 7
     PULL_DOWN, PULL_UP = 1, 2
@@ -65,7 +77,7 @@ class Pin:
                 raise ValueError("pin can only be input")
             _modes[self.id] = mode
         if pull != -1:
-            _pulls[self.id] = pull or 0
+            _pins.pulls[self.id] = int(bool((pull or 0) & Pin.PULL_UP))
         self._drive()
 
     def value(self, level=None):
@@ -73,7 +85,7 @@ class Pin:
         if level is None:
             if _modes.get(self.id) == Pin.OUT:
                 return _latches.get(self.id, 0)
-            return int(bool(_pulls.get(self.id, 0) & Pin.PULL_UP))
+            return _pins.level(self.id)
         _latches[self.id] = int(bool(level))
         self._drive()
 
@@ -92,66 +104,14 @@ class Pin:
         self.value(1 - _latches.get(self.id, 0))
 
     def irq(self, handler=None, trigger=IRQ_FALLING | IRQ_RISING, wake=None):
-        """Take a handler; it is never called, as no input ever changes."""
+        """Have `handler(pin)` called at the edges of `trigger`, whenever the simulator next gets control after one; None: no longer."""
+        if trigger & ~(Pin.IRQ_FALLING | Pin.IRQ_RISING):
+            raise NotImplementedError("simulator: interrupts by level")
+        _pins.watch(self.id, handler, trigger, self)
 
     def _drive(self):
         if self.id in _modes:
             _world.drive(self.id, _latches.get(self.id, 0) if _modes[self.id] == Pin.OUT else None)
-
-
-class I2C:
-    """A hardware bus; the metering IC is on the one that the settings wire to it. OSError 19 without an answer, 110 for a bus that hangs."""
-
-    def __init__(self, id=-1, *, scl=None, sda=None, freq=400000, timeout=50000):
-        if id not in (0, 1):
-            raise ValueError(f"I2C({id}) doesn't exist")
-        scl = Pin((18, 25)[id] if scl is None else scl).id
-        sda = Pin((19, 26)[id] if sda is None else sda).id
-        self._reaches_meter = _world.is_wired(id, scl, sda) and freq <= MAX_BUS_HZ
-
-    def scan(self):
-        """Return the addresses that answer."""
-        return [ADDRESS] if self._reaches_meter and _world.meter.is_ready(_world.now_ms) else []
-
-    def readfrom_mem(self, addr, memaddr, nbytes, *, addrsize=8):
-        """Return bytes from a register."""
-        return self._transfer(addr, memaddr.to_bytes(addrsize // 8, "big"), nbytes)
-
-    def readfrom_mem_into(self, addr, memaddr, buf, *, addrsize=8):
-        """Fill a buffer from a register."""
-        buf[:] = self._transfer(addr, memaddr.to_bytes(addrsize // 8, "big"), len(buf))
-
-    def writeto_mem(self, addr, memaddr, buf, *, addrsize=8):
-        """Write bytes to a register."""
-        self._transfer(addr, memaddr.to_bytes(addrsize // 8, "big") + bytes(buf), 0)
-
-    def readfrom(self, addr, nbytes, stop=True):
-        """Return bytes from where the last write pointed."""
-        return self._transfer(addr, None, nbytes)
-
-    def readfrom_into(self, addr, buf, stop=True):
-        """Fill a buffer from where the last write pointed."""
-        buf[:] = self._transfer(addr, None, len(buf))
-
-    def writeto(self, addr, buf, stop=True):
-        """Write bytes; return how many were acknowledged."""
-        self._transfer(addr, bytes(buf), 0)
-        return len(buf)
-
-    def _transfer(self, addr, sent, nbytes):
-        world = _world
-        if addr != ADDRESS or not self._reaches_meter or not world.meter.is_ready(world.now_ms):
-            raise OSError(_ENODEV, "ENODEV")
-        if world.failing_transfers:
-            world.failing_transfers -= 1
-            raise OSError(_ENODEV, "ENODEV")
-        if sent is not None:
-            world.meter.write(sent, world.now_ms)
-        received = world.meter.read(nbytes) if nbytes else b""
-        if world.late_failures:  # the IC has done its part, the processor never hears of it
-            world.late_failures -= 1
-            raise OSError(_ETIMEDOUT, "ETIMEDOUT")
-        return received
 
 
 class WDT:
@@ -168,3 +128,19 @@ class WDT:
     def feed(self):
         """Start the timeout again."""
         _world.watchdog_ms = _world.now_ms + self._timeout_ms
+
+
+def __getattr__(name):
+    """Load what only some boards need when it is first asked for."""
+    if name not in ("I2C", "ADC", "UART", "Counter"):
+        raise AttributeError(f"module 'machine' has no attribute '{name}'")
+    found = getattr(__import__(name.lower()), name)
+    globals()[name] = found
+    return found
+
+
+if clock.settings["cpu_scale"]:
+    import cpu
+
+    cpu.charge_class(Pin, ("init", "value", "__call__", "irq"))
+    cpu.charge_class(WDT, ("feed",))

@@ -7,11 +7,18 @@ import ffi
 HARNESS_GONE = 0
 RESET = 3
 WATCHDOG = 4
+BROWN_OUT = 5
 
-_exit = ffi.open("libc.so.6").func("v", "_exit", "i")
+_libc = ffi.open("libc.so.6")
+_exit = _libc.func("v", "_exit", "i")
 
 
 def end(status, why):
     """End the process with that exit status; say why on stderr."""
     sys.stderr.write(f"simulator: {why}\n")
     _exit(status)
+
+
+def clock_gettime():
+    """Return the C function of that name: (clock id, buffer for a timespec)."""
+    return _libc.func("i", "clock_gettime", "ip")

@@ -33,3 +33,9 @@ class poll:  # noqa: N801  MicroPython's name
         if flags:
             raise NotImplementedError("simulator: ipoll flags")
         return clock.wait(self._poller, None if timeout < 0 else clock.look() + timeout)
+
+
+if clock.settings["cpu_scale"]:
+    import cpu
+
+    cpu.charge_class(poll, ("register", "unregister", "modify", "poll", "ipoll"))

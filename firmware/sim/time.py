@@ -12,7 +12,6 @@ _PERIOD = 1 << 30
 _HALF = 1 << 29
 _EPOCH_S = 946_684_800  # 2000-01-01 in the Unix time of utime
 _START_MS = clock.settings["start_ms"]
-_us = 0  # what sleep_us has left over
 
 
 def ticks_ms():
@@ -22,7 +21,8 @@ def ticks_ms():
 
 def ticks_us():
     """Return microseconds, modulo 2^30."""
-    return (clock.look() + _START_MS) * 1000 + _us & _PERIOD - 1
+    clock.look()
+    return clock.world.now_us + _START_MS * 1000 & _PERIOD - 1
 
 
 ticks_cpu = ticks_us
@@ -52,11 +52,9 @@ def sleep_ms(milliseconds):
 
 
 def sleep_us(microseconds):
-    """Sleep for microseconds; the world moves in whole milliseconds."""
-    global _us
+    """Sleep for microseconds."""
     if microseconds > 0:
-        milliseconds, _us = divmod(_us + microseconds, 1000)
-        sleep_ms(milliseconds)
+        clock.sleep_us(microseconds)
 
 
 def time():
@@ -66,7 +64,8 @@ def time():
 
 def time_ns():
     """Return nanoseconds since 2000-01-01."""
-    return clock.look() * 1_000_000
+    clock.look()
+    return clock.world.now_us * 1000
 
 
 def gmtime(seconds=None):
@@ -94,3 +93,11 @@ def _is_leap(year):
 import tasks  # noqa: E402  it needs ticks_ms above
 
 sys.modules["_asyncio"] = tasks
+
+if clock.settings["cpu_scale"]:
+    import cpu
+
+    ticks_ms, ticks_us, sleep, sleep_ms, sleep_us = [cpu.charged(function) for function in (ticks_ms, ticks_us, sleep, sleep_ms, sleep_us)]
+    ticks_cpu = ticks_us
+    time, time_ns = cpu.charged(time), cpu.charged(time_ns)
+    cpu.charge_class(tasks.TaskQueue, ("push", "pop", "peek", "remove"))

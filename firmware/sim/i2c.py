@@ -1,0 +1,82 @@
+"""MicroPython's `machine.I2C` as on the ESP32, with the metering IC on the bus that the settings wire to it."""
+
+import clock
+
+_ENODEV, _ETIMEDOUT = 19, 110
+_BUS_TIME = clock.settings["bus_time"]
+
+_world = clock.world
+
+
+class I2C:
+    """A hardware bus; the metering IC is on the one that the settings wire to it. OSError 19 without an answer, 110 for a bus that hangs."""
+
+    def __init__(self, id=-1, *, scl=None, sda=None, freq=400000, timeout=50000):
+        if id not in (0, 1):
+            raise ValueError(f"I2C({id}) doesn't exist")
+        scl = (18, 25)[id] if scl is None else getattr(scl, "id", scl)
+        sda = (19, 26)[id] if sda is None else getattr(sda, "id", sda)
+        meter = _world.meter
+        self._reaches_meter = _world.is_wired(id, scl, sda) and freq <= meter.MAX_BUS_HZ
+        self._address = meter.ADDRESS if self._reaches_meter else None
+        self._us_per_byte = 9_000_000 / freq
+
+    def scan(self):
+        """Return the addresses that answer."""
+        return [self._address] if self._reaches_meter and _world.meter.is_ready(_world.now_ms) else []
+
+    def readfrom_mem(self, addr, memaddr, nbytes, *, addrsize=8):
+        """Return bytes from a register."""
+        return self._transfer(addr, memaddr.to_bytes(addrsize // 8, "big"), nbytes)
+
+    def readfrom_mem_into(self, addr, memaddr, buf, *, addrsize=8):
+        """Fill a buffer from a register."""
+        buf[:] = self._transfer(addr, memaddr.to_bytes(addrsize // 8, "big"), len(buf))
+
+    def writeto_mem(self, addr, memaddr, buf, *, addrsize=8):
+        """Write bytes to a register."""
+        self._transfer(addr, memaddr.to_bytes(addrsize // 8, "big") + bytes(buf), 0)
+
+    def readfrom(self, addr, nbytes, stop=True):
+        """Return bytes from where the last write pointed."""
+        return self._transfer(addr, None, nbytes)
+
+    def readfrom_into(self, addr, buf, stop=True):
+        """Fill a buffer from where the last write pointed."""
+        buf[:] = self._transfer(addr, None, len(buf))
+
+    def writeto(self, addr, buf, stop=True):
+        """Write bytes; return how many were acknowledged."""
+        self._transfer(addr, bytes(buf), 0)
+        return len(buf)
+
+    def _transfer(self, addr, sent, nbytes):
+        """Send the address and bytes unless these are None, then the address again and receive bytes unless there are 0."""
+        world = _world
+        faults = world.bus_faults
+        if _BUS_TIME or faults.slow_us:
+            self._take_time((0 if sent is None else len(sent) + 1) + (nbytes + 1 if nbytes else 0))
+        if addr != self._address or not world.meter.is_ready(world.now_ms):
+            raise OSError(_ENODEV, "ENODEV")
+        if world.failing_transfers:
+            world.failing_transfers -= 1
+            raise OSError(_ENODEV, "ENODEV")
+        if faults.stuck is not None:  # the master hears no complaint, and the IC nothing
+            return bytes([faults.stuck]) * nbytes
+        world.settle()
+        if sent is not None:
+            world.meter.write(faults.pass_on(sent), world.now_ms)
+        received = faults.pass_on(world.meter.read(nbytes)) if nbytes else b""
+        if world.late_failures:  # the IC has done its part, the processor never hears of it
+            world.late_failures -= 1
+            raise OSError(_ETIMEDOUT, "ETIMEDOUT")
+        return received
+
+    def _take_time(self, transferred):
+        clock.spend_us(_world.bus_faults.slow_us + (round(transferred * self._us_per_byte) if _BUS_TIME else 0))
+
+
+if clock.settings["cpu_scale"]:
+    import cpu
+
+    cpu.charge_class(I2C, ("scan", "readfrom_mem", "readfrom_mem_into", "writeto_mem", "readfrom", "readfrom_into", "writeto"))
