@@ -131,8 +131,9 @@ class Curve:
             return accumulator.affine()
         finally:
             accumulator.wipe()
-            signs[:] = bytes(len(signs))
-            teeth[:] = bytes(len(teeth))
+            for buffer in (signs, teeth):
+                for place in range(len(buffer)):
+                    buffer[place] = 0
 
 
 class Accumulator:
@@ -152,8 +153,9 @@ class Accumulator:
 
     def wipe(self):
         """Overwrite every coordinate; the accumulator is at infinity again."""
-        self._slots[:] = bytes(len(self._slots))
-        self._number[:] = bytes(len(self._number))
+        for buffer in (self._slots, self._number):  # in place: no memory may be the reason why a secret stays
+            for place in range(len(buffer)):
+                buffer[place] = 0
         self._empty = True
 
     def is_usable(self):
