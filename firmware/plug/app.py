@@ -15,6 +15,7 @@ from plug.commands import Commands
 from plug.crypto import eip712
 from plug.errors import ConfigError, JournalError, MeterError, PlugError
 from plug.guard import Guard
+from plug.guard.codes import CONTACT_TEMPERATURE, PLUG_TEMPERATURE
 from plug.ledger import open_ledger
 from plug.metering.calibration import Calibration
 from plug.metering.energy import EnergyRegister
@@ -107,7 +108,7 @@ class App:
             "rated_power_w": board.RATED_POWER_W,
             "continuous_ma": board.GUARD["continuous_ma"],
             "no_load_ma": scale["no_load_ma"],
-            "is_billing": self._meter.is_billing,
+            "is_billing": getattr(self._meter, "BILLING", driver.BILLING),  # of one without its counters it is False
             "has_load_sense": load_sense is not None,
             "calibration": to_hex(calibration.digest()),
         }
@@ -171,7 +172,7 @@ class App:
 
     def _status(self):
         session, guard, meter = self._session, self._guard, self._meter
-        contacts, plug = guard.temperatures.read_mc()
+        temperatures = guard.temperatures
         return {
             "type": "status",
             "state": session.state,
@@ -183,8 +184,8 @@ class App:
             "register_mwh": self._register.total_mwh,
             "contactor": int(self._contactor.closed),
             "frequency_mhz": meter.frequency_mhz if meter.is_live else None,
-            "contact_mc": contacts,
-            "plug_mc": plug,
+            "contact_mc": temperatures.reading_mc(CONTACT_TEMPERATURE),
+            "plug_mc": temperatures.reading_mc(PLUG_TEMPERATURE),
             "guard": guard.state,
             "trip": guard.trip,
             "weld": guard.weld,

@@ -72,6 +72,7 @@ class Bench:
     def start(self) -> str:
         """Have a session charging; return its id."""
         self.send(type="time", utc=NOW)
+        self.plug.run(4)  # the self-check after a boot
         offer = self.expect("offer")
         voucher = Voucher(
             driver=signatures.address(DRIVER),
@@ -91,8 +92,8 @@ class Bench:
         self.send(type="voucher", voucher=voucher.to_wire(), signature="0x" + signature.hex())
         session: str = self.expect("session")["session"]
         assert session == "0x" + voucher.digest(DOMAIN).hex()
-        self.send(type="lock", session=session)
         self.plug.ask(cmd="plug_in", energy_wh=5000, current_ma=16_000)
+        self.send(type="lock", session=session)
         assert self.plug.run(5, "contactor_closed")["contacts"] == 1
         return session
 

@@ -74,6 +74,13 @@ class Temperatures:
         """Tell whether every place has a reading below its limit."""
         return all(place.is_well for place in self._places)
 
+    def reading_mc(self, code):
+        """Return the newest reading of the place that trips with that code, or None."""
+        for place in self._places:
+            if place.code == code:
+                return place.temperature_mc
+        return None
+
     def have_cooled(self, code):
         """Tell whether what made a trip of that code is over."""
         if code == TEMPERATURE_SENSOR:
