@@ -17,8 +17,14 @@ def main():
 def run(contactor):
     """Run the app; a fault that it does not handle is journalled, printed, and resets the machine."""
     import asyncio
+    import gc
     import sys
 
+    from plug.imports import ORDER
+
+    for name in ORDER:
+        __import__(name)
+        gc.collect()  # what loading left over would splinter the heap
     from plug.app import App
     from plug.errors import PlugError
 

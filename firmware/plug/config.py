@@ -1,6 +1,7 @@
 """config.json in the root of flash: the few facts that differ from plug to plug (docs/protocol.md section 5)."""
 
 import json
+import os
 
 from plug.errors import ConfigError, Malformed
 from plug.terms import NO_TERMS, Terms
@@ -49,12 +50,13 @@ def _is_ipv4(text):
 def load():
     """Return the Config in flash; raise ConfigError where it is missing or wrong."""
     try:
+        length = os.stat(PATH)[6]
+        if length > _MAX_BYTES:
+            raise ConfigError(f"{PATH} has {length} bytes, more than {_MAX_BYTES}")
         with open(PATH) as file:
-            text = file.read(_MAX_BYTES + 1)
+            text = file.read(length)
     except (OSError, UnicodeError):
         raise ConfigError(f"{PATH} cannot be read: copy one to the plug's flash (docs/protocol.md section 5 shows it)")
-    if len(text) > _MAX_BYTES:
-        raise ConfigError(f"{PATH} is longer than {_MAX_BYTES} bytes")
     try:
         settings = json.loads(text)
     except ValueError:
