@@ -76,6 +76,13 @@ def case(patches):
         partition.image[offset : offset + len(data)] = data
 
 
+def load(path):
+    """Work on the image in a file."""
+    with open(path, "rb") as file:
+        partition.image = bytearray(file.read())
+    partition.log = None
+
+
 def start_log():
     partition.log = []
 
@@ -120,6 +127,7 @@ COMMANDS = {
     "new": new,
     "patch": patch,
     "case": case,
+    "load": load,
     "start_log": start_log,
     "take_log": take_log,
     "boot": boot,
