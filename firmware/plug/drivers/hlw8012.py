@@ -22,7 +22,7 @@ _BITS = const(14)
 _MASK = const(0x3FFF)
 _FILTER = const(1023)  # 12.8 us in ticks of 80 MHz: shorter pulses are noise
 _SETTLE_MS = const(500)  # CF1 after SEL has changed
-_WINDOW_MS = const(500)
+_WINDOW_MS = const(1000)  # 15 mA and 0.4 V a pulse on 1 mOhm and 2351:1
 _PPM = const(1_000_000)
 
 
@@ -58,7 +58,7 @@ def open_pulses(pins):
 class HLW8012:
     """The IC on `bus` (what open_pulses() returns), read with the constants `scale` (METER of the board module) and a Calibration.
 
-    Voltage and current take turns, a second each; energy and power do not depend on that. A dead IC cannot be told from a mains
+    Voltage and current take turns, 1.5 s each; energy and power do not depend on that. A dead IC cannot be told from a mains
     without voltage: both read 0 V.
     """
 
