@@ -2,8 +2,8 @@
 
 from micropython import const
 
+from plug.drivers.counter import CheckedCounter
 from plug.errors import MeterError
-from plug.metering.counter import CheckedCounter
 
 FIELDS = ("voltage_mv", "current_ma", "power_mw", "frequency_mhz")
 RATE_HZ = 100
@@ -11,6 +11,7 @@ BILLING = True
 OVER_CURRENT_PIN = True
 BUS = "i2c"
 START_UP_MS = 100  # page 18
+PHASE_AND_OFFSET = True  # has registers that correct them
 
 _ADDRESS = const(0x38)
 

@@ -1,8 +1,11 @@
 """The board's metering IC: its driver on its opened bus."""
 
 from machine import Pin
+from micropython import const
 
 from plug import board
+
+_TIMEOUT_US = const(2_000)  # a hanging bus must not cost more than a sample or two
 
 
 def open_meter(calibration):
@@ -17,7 +20,7 @@ def _open_bus(module):
     if module.BUS == "i2c":
         from machine import I2C
 
-        return I2C(scale["i2c_id"], scl=Pin(pins["i2c_scl"]), sda=Pin(pins["i2c_sda"]), freq=scale["i2c_freq_hz"])
+        return I2C(scale["i2c_id"], scl=Pin(pins["i2c_scl"]), sda=Pin(pins["i2c_sda"]), freq=scale["i2c_freq_hz"], timeout=_TIMEOUT_US)
     if module.BUS == "uart":
         from machine import UART
 
