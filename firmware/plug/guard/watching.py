@@ -136,7 +136,7 @@ class Guard(Switch):
         elif self.silent_ms < self._silence_ms:
             self.silent_ms += elapsed_ms
         is_overload = current_ma is not None and self.i2t.add(current_ma, elapsed_ms)
-        if coil.is_held:
+        if coil.hold_ms:
             coil.hold(elapsed_ms)
         elif coil.is_driven:
             if current_ma is not None and current_ma >= self._instant_ma:
