@@ -25,19 +25,14 @@ class Coil:
         self._contactor = contactor
         self._breaking_ma = limits.get("breaking_capacity_ma", NEVER)
         self._history = history
-        self._hold_ms = 0
         self._quiet_ms = 0
+        self.hold_ms = 0  # what is left of a hold, 0 while there is none
         self.current_ma = None  # newest rms, None while nobody knows
 
     @property
     def is_driven(self):
         """Tell whether the coil is driven."""
         return self._contactor.closed
-
-    @property
-    def is_held(self):
-        """Tell whether it is to open, and waits for the upstream breaker."""
-        return self._hold_ms > 0
 
     def drive(self):
         """Close."""
@@ -47,16 +42,16 @@ class Coil:
         """Open, whatever the current. An unknown current counts as load."""
         was_driven = self._contactor.closed
         self._contactor.open()
-        self._hold_ms = 0
+        self.hold_ms = 0
         if was_driven and (is_loaded or self.current_ma is None or self.current_ma > LOW_MA):
             self._history.count_wear()
 
     def trip(self):
         """Open at once, but above the breaking capacity, where the contacts would weld or burst, hold for the upstream breaker."""
-        if self.is_held or not self._contactor.closed:
+        if self.hold_ms or not self._contactor.closed:
             return
         if self._is_beyond_breaking():
-            self._hold_ms = _HOLD_MS
+            self.hold_ms = _HOLD_MS
             self._quiet_ms = 0
         else:
             self.release()
@@ -66,14 +61,14 @@ class Coil:
         self._quiet_ms = 0
         if peak_ma is not None:
             self.current_ma = peak_to_rms(peak_ma)
-            if self.is_held and not self._is_beyond_breaking():
+            if self.hold_ms and not self._is_beyond_breaking():
                 self.release()
 
     def hold(self, elapsed_ms):
         """Go on with a hold: it ends after 100 ms, or a period without a report and without such a reading (which lags behind)."""
-        self._hold_ms -= elapsed_ms
+        self.hold_ms -= elapsed_ms
         self._quiet_ms = 0 if self._is_beyond_breaking() else self._quiet_ms + elapsed_ms
-        if self._hold_ms <= 0 or self._quiet_ms >= _QUIET_MS:
+        if self.hold_ms <= 0 or self._quiet_ms >= _QUIET_MS:
             self.release(is_loaded=True)
 
     def _is_beyond_breaking(self):

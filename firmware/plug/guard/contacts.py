@@ -5,6 +5,7 @@ from micropython import const
 from plug.guard.codes import CLOSED_AT_BOOT, STUCK_OPEN, WELD
 from plug.guard.poles import Poles
 
+LONGEST_LOOK_MS = const(20)  # what one look at the poles counts for: a stall must not make a weld out of what was true before it
 _DEFAULT_NO_LOAD_MA = const(500)
 _WELD_MS = const(500)  # a pole may show live this long with the coil released
 _STUCK_MS = const(200)  # a pole may show dead this long with the coil driven
@@ -72,6 +73,8 @@ class Contacts:
         if poles is None:
             return None
         poles.sample()
+        if elapsed_ms > LONGEST_LOOK_MS:
+            elapsed_ms = LONGEST_LOOK_MS
         if is_driven:
             if poles.are_live or not self.are_closed or not has_mains:
                 self._wrong_ms = 0

@@ -60,6 +60,7 @@ class History:
         self.last_trip = state.get("last_trip", "")
         self.trips = state.get("trips", 0)
         self.wear = state.get("wear", 0)
+        self.is_outage = bool(state.get("outage", 0))  # counted already, should it end as a power cut
         self.brown_outs = Recent(BROWN_OUTS, _BROWN_OUT_MS, state.get("brown_outs", 0))
         self.watchdogs = Recent(WATCHDOGS, _HOUR_MS, state.get("watchdogs", 0))
         self.closings = Recent(CLOSINGS, _HOUR_MS, state.get("closings", 0))
@@ -73,6 +74,7 @@ class History:
             "last_trip": self.last_trip,
             "trips": self.trips,
             "wear": self.wear,
+            "outage": int(self.is_outage),
             "brown_outs": len(self.brown_outs),
             "watchdogs": len(self.watchdogs),
             "closings": len(self.closings),
@@ -94,6 +96,11 @@ class History:
     def count(self, recent, now_ms):
         """Count an event in one of the three lists."""
         recent.add(now_ms)
+        self.dirty = True
+
+    def note_outage(self, is_outage):
+        """Note that an outage has begun or ended."""
+        self.is_outage = is_outage
         self.dirty = True
 
     def count_wear(self):

@@ -5,7 +5,7 @@ from micropython import const
 from plug.errors import Tripped
 from plug.guard import codes
 from plug.guard.coil import LOW_MA, Coil
-from plug.guard.contacts import Contacts
+from plug.guard.contacts import LONGEST_LOOK_MS, Contacts
 from plug.guard.history import CLOSINGS, History
 from plug.guard.limits import NEVER, Mains
 from plug.guard.temperature import Temperatures
@@ -44,6 +44,7 @@ class Switch:
         self._in_state_ms = 0
         self._delay_ms = 0  # left of the random delay
         self._min_off_left_ms = 0
+        self._slow_ms = 0  # of these two that have passed and are not taken off yet
 
     @property
     def trip(self):
@@ -83,6 +84,8 @@ class Switch:
 
     def _step(self, now_ms, elapsed_ms):
         """Move on by one sample."""
+        if self.state == CLOSING and elapsed_ms > LONGEST_LOOK_MS:
+            elapsed_ms = LONGEST_LOOK_MS
         if self._in_state_ms < _LONGEST_STATE_MS:
             self._in_state_ms += elapsed_ms
         if self.history.trip is not None:
@@ -146,7 +149,7 @@ class Switch:
                 self._enter(OPENING)
         elif self._in_state_ms >= _LOW_CURRENT_MS or (self.coil.current_ma is not None and self.coil.current_ma <= LOW_MA):
             self.coil.release()
-            self._min_off_left_ms = 0 if self._is_final else self._min_off_ms
+            self._min_off_left_ms = 0 if self._is_final else self._min_off_ms + self._slow_ms
             self._enter(OPEN)
 
     def _obstacle(self):
@@ -169,11 +172,8 @@ class Switch:
 
     def _trip(self, code, value, unit):
         """Open, then latch and format."""
-        coil = self.coil
-        was_driven = coil.is_driven
-        coil.trip()
-        if was_driven and not coil.is_driven:
-            self._wanted = False
+        self.coil.trip()
+        self._wanted = False
         self.waits_for = None
         self.state = TRIPPED
         # The first trip stays, but a weld matters more than what the contactor opened for, and anything more than a single reset.

@@ -37,7 +37,6 @@ class Guard(Switch):
         self._silence_ms = max(_SILENCE_MS, _SILENT_SAMPLES * limits.get("sample_interval_ms", 0))
         self._random = random
         self._now_ms = None
-        self._slow_ms = 0
 
     # -- what others see and ask -----------------------------------------------------------------------------------------------------
 
@@ -80,9 +79,12 @@ class Guard(Switch):
             history.count(history.watchdogs, now_ms)
             code = codes.WATCHDOG_LOOP if history.watchdogs.is_full(now_ms) else codes.WATCHDOG
             self._trip(code, len(history.watchdogs), "in an hour")
-        elif was_closed:
+        elif was_closed or history.is_outage:
             self._delay_ms = _DELAY_MIN_MS + self._random(_DELAY_SPREAD_MS)
-            self._count_brown_out(now_ms)
+            if not history.is_outage:
+                self._count_brown_out(now_ms)
+        if history.is_outage:
+            history.note_outage(False)
 
     def check_session(self):
         """Raise Tripped or WeldUnknown where no paid session may start."""
@@ -134,7 +136,7 @@ class Guard(Switch):
         elif self.silent_ms < self._silence_ms:
             self.silent_ms += elapsed_ms
         is_overload = current_ma is not None and self.i2t.add(current_ma, elapsed_ms)
-        if coil.is_held:
+        if coil.hold_ms:
             coil.hold(elapsed_ms)
         elif coil.is_driven:
             if current_ma is not None and current_ma >= self._instant_ma:
@@ -182,6 +184,7 @@ class Guard(Switch):
         if was_driven:
             self.coil.release()
         self.outage = True
+        self.history.note_outage(True)
         self.contacts.restart_self_check()
         if self.history.trip is None:
             self._enter(OPEN)
@@ -190,6 +193,7 @@ class Guard(Switch):
 
     def _end_outage(self):
         self.outage = False
+        self.history.note_outage(False)
         self._delay_ms = _DELAY_MIN_MS + self._random(_DELAY_SPREAD_MS)
         self.contacts.restart_self_check()
 
