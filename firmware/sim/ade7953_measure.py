@@ -14,7 +14,8 @@ _UNITY_GAIN = 0x400000
 _GAINS = (1, 2, 4, 8, 16, 22)
 _RMS_TIME_CONSTANT_MS = 125.0  # settles to 2 % in the half second of the data sheet
 _UNTUNED = 1.01  # our choice: the data sheet says only that 0x120 must be written for the stated accuracy
-_PHASE_STEP_S = 1 / 895_000  # of PHCALA; a positive code takes from the lag of the current (Analog Devices' engineers on their forum, thread 572580)
+_PHASE_STEP_S = 1 / 893_850  # of PHCALA; a positive code takes from the lag of the current (Analog Devices on their forum, thread 572580)
+_OFFSET_STEPS = 512  # of AWATTOS in one of AWATT
 OVER_CURRENT, OVER_VOLTAGE = 1 << 13, 1 << 16  # in the interrupt registers
 
 
@@ -61,7 +62,7 @@ class Measurement(Meter):
         self._apparent_gain = gain * registers[0x284] / _UNITY_GAIN
         self._current_gain = self._gain * registers[0x280] / _UNITY_GAIN
         self._voltage_gain = registers[0x281] / _UNITY_GAIN
-        self._offset_w = _signed(registers[0x289]) * full_scale_w / _FULL_SCALE_POWER  # our choice: one step is one of AWATT
+        self._offset_w = _signed(registers[0x289]) / _OFFSET_STEPS * full_scale_w / _FULL_SCALE_POWER
         self._counts_per_j = _FULL_SCALE_COUNTS_PER_S / full_scale_w
         code = registers[0x108] & 0x1FF
         shift_s = self._phase_error_s + (-code if registers[0x108] & 0x200 else code) * _PHASE_STEP_S

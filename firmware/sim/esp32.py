@@ -16,6 +16,15 @@ _NOT_FOUND, _KEY_TOO_LONG, _INVALID_LENGTH = -0x1102, -0x1109, -0x110C
 _namespaces = None  # {namespace: {"blob:key" or "i32:key": hex digits or int}}, shared by all NVS objects
 
 
+def __getattr__(name):
+    """Load the pulse counter when it is first asked for."""
+    if name != "PCNT":
+        raise AttributeError(f"module 'esp32' has no attribute '{name}'")
+    from counter import PCNT
+
+    return PCNT
+
+
 class NVS:
     """One namespace. Methods raise OSError with ESP-IDF's codes, -4354 for a key that is not there."""
 

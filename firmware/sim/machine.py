@@ -108,6 +108,7 @@ class Pin:
         if trigger & ~(Pin.IRQ_FALLING | Pin.IRQ_RISING):
             raise NotImplementedError("simulator: interrupts by level")
         _pins.watch(self.id, handler, trigger, self)
+        _world.meter_changed()  # it may have edges for this pin
 
     def _drive(self):
         if self.id in _modes:
