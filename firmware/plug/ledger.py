@@ -165,7 +165,7 @@ class Ledger:
         if payload is None:
             return None
         try:
-            value = json.loads(payload)
+            value = json.loads(payload) if payload[-1:] == b"}" else None  # the parser would take the end for a missing bracket
         except ValueError:
             value = None
         if not isinstance(value, dict):
