@@ -65,7 +65,6 @@ class Switch:
             if self.history.trip is not None:
                 raise Tripped(f"the contactor stays open: {self.history.trip} ({self.history.detail}): clear the trip first")
             self._wanted = True
-            self.waits_for = None
             return
         self._wanted = False
         self.waits_for = None
@@ -142,8 +141,8 @@ class Switch:
                 self._enter(OPEN)
         elif state == CLOSED:
             if self._wanted:
-                return
-            if self._in_state_ms < self._min_on_ms:
+                self.waits_for = None
+            elif self._in_state_ms < self._min_on_ms:
                 self.waits_for = "minimum on time"
             else:
                 self._enter(OPENING)

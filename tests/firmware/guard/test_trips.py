@@ -210,6 +210,7 @@ def test_frequency():
         rig.run(990)
         assert rig.guard.trip is None
         assert rig.run_to_trip("frequency") == 20
+        assert rig.guard.trip_detail == ("no reading" if outside_mhz is None else f"{outside_mhz} mHz")
         check_latched(rig, "frequency")
         check_persists(rig)
         rig.meter.frequency_mhz = 50_000
