@@ -78,6 +78,17 @@ def spend_us(microseconds):
         _pay_debt()
 
 
+def spend_masked_us(microseconds):
+    """Let the world go on likewise while no interrupt handler can run: a flash operation stops the processor, and native code is left only at its
+    end. What has become pending runs then.
+    """
+    pins = world.pins
+    was_masked, pins.is_masked = pins.is_masked, True
+    spend_us(microseconds)
+    pins.is_masked = was_masked
+    pins.dispatch()
+
+
 def wait(poller, end_ms):
     """Wait for sockets of `poller` until virtual time `end_ms` (None: for ever); return [(socket, event), ...], empty when none is ready."""
     return _wait_us(poller, None if end_ms is None else end_ms * 1000)
@@ -194,9 +205,16 @@ if settings["cpu_scale"]:
     import time  # noqa: F401
 
     import cpu
-    import esp32  # noqa: F401
+    import esp32
     import machine  # noqa: F401
     import network  # noqa: F401
 
+    cpu.charge_class(esp32.Partition, ("readblocks", "writeblocks", "ioctl"))
+    cpu.charge_class(esp32.NVS, ("set_i32", "get_i32", "set_blob", "get_blob", "erase_key", "commit"))
     world.pins.call = cpu.call
-    cpu.start(settings["cpu_scale"], spend_us)
+    cpu.start(settings["cpu_scale"], spend_masked_us)
+
+if settings["flash_time"]:
+    import flash
+
+    flash.on_time = spend_masked_us
