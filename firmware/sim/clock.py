@@ -97,6 +97,8 @@ def wait(poller, end_ms):
 def _wait_us(poller, end_us):
     while True:
         ready = _look_at_sockets(poller, 0)
+        if ready and control and control.is_run_next():  # what came after a command to run is not to be handled before it
+            _begin_run()
         if ready or (end_us is not None and world.now_us >= end_us):
             return ready
         is_still = control and control.run_end_ms is None
@@ -108,13 +110,17 @@ def _wait_us(poller, end_us):
 def _stand_still(poller):
     control.serve()
     ready = () if control.run_end_ms is not None else _look_at_sockets(poller, -1)
-    if not ready:
-        control.serve()
+    if not ready or control.is_run_next():
+        _begin_run()
+    return ready
+
+
+def _begin_run():
+    control.serve()
     if control.run_end_ms is not None:
         _anchor()
         _pay_debt()
         _end_run()
-    return ready
 
 
 def _go_on(poller, end_us):
