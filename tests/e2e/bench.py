@@ -63,7 +63,7 @@ class Bench:
         settings = self.settings | {"reset_cause": reset_cause}
         port = self.server.getsockname()[1]
         # On x86 all of the simulator, clock of the CPU included, needs more heap than what is left beside the firmware's.
-        heap = "256k" if self.port == "x86" and self.settings else None
+        heap = "512k" if self.port == "x86" and self.settings else None
         self.plug = SimulatedPlug(self.folder, self.board, self.port, CONTRACT, port, settings=settings, tree=self.tree, heap=heap)
         if command:
             self.plug.ask(**command)
@@ -100,8 +100,29 @@ class Bench:
             line = self.lines.readline()
             assert line, f"the plug hung up before {kind}; see {self.plug.log.read_text()}"
             message: dict[str, Any] = json.loads(line[9:])
+            if message["type"] == "status":
+                self.status = message
             if message["type"] == kind:
                 return message
+
+    def newest_status(self) -> dict[str, Any]:
+        """Return the newest status that the plug has sent."""
+        self.send(type="ping")
+        self.expect("pong")
+        return self.status
+
+    def refusal(self, **message: object) -> str:
+        """Send a message that the plug refuses; return the code."""
+        self.send(**message)
+        code: str = self.expect("refused")["code"]
+        return code
+
+    def during(self, seconds: float, *messages: dict[str, Any]) -> dict[str, Any]:
+        """Let time pass while messages arrive; return the world's state after it."""
+        frames = b"".join(framing.encode(message) for message in messages)
+        self.plug.tell(cmd="run", ms=round(seconds * 1000), until=None)
+        self.connection.sendall(frames)
+        return self.plug.answer()
 
     def expect_final(self) -> dict[str, Any]:
         """Return the fields of the next final receipt."""
@@ -133,10 +154,15 @@ class Bench:
         self.send(type="voucher", voucher=voucher.to_wire(), signature="0x" + signature.hex())
         session: str = self.expect("session")["session"]
         assert session == "0x" + voucher.digest(DOMAIN).hex()
-        self.plug.ask(cmd="plug_in", energy_wh=5000, current_ma=16_000)
+        self.plug.ask(cmd="plug_in", energy_wh=5000, current_ma=self.rated_ma)
         self.send(type="lock", session=session)
         assert self.plug.run(5, "contactor_closed")["contacts"] == 1
         return session
+
+    @property
+    def rated_ma(self) -> int:
+        """What the board carries continuously."""
+        return int(self.hello["rated_power_w"]) * 1000 // 230
 
     def stop(self, session: str) -> None:
         signature = signatures.sign(DRIVER, Stop(bytes.fromhex(session[2:])).digest(DOMAIN))
