@@ -131,8 +131,8 @@ class Bench:
             if receipt["flags"] & FLAG_FINAL:
                 return receipt
 
-    def start(self) -> str:
-        """Have a session charging; return its id."""
+    def start(self, closes: bool = True) -> str:
+        """Have a session charging; return its id. With `closes` False the contacts are not waited for."""
         self.send(type="time", utc=self.now)
         self.plug.run(4)  # the self-check after a boot
         offer = self.expect("offer")
@@ -156,7 +156,7 @@ class Bench:
         assert session == "0x" + voucher.digest(DOMAIN).hex()
         self.plug.ask(cmd="plug_in", energy_wh=5000, current_ma=self.rated_ma)
         self.send(type="lock", session=session)
-        assert self.plug.run(5, "contactor_closed")["contacts"] == 1
+        assert not closes or self.plug.run(5, "contactor_closed")["contacts"] == 1
         return session
 
     @property
