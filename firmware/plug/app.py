@@ -187,7 +187,9 @@ class App:
             "contact_mc": temperatures.reading_mc(CONTACT_TEMPERATURE),
             "plug_mc": temperatures.reading_mc(PLUG_TEMPERATURE),
             "guard": guard.state,
+            "waits_for": guard.waits_for,
             "trip": guard.trip,
+            "trip_detail": guard.trip_detail or None,
             "weld": guard.weld,
         }
 

@@ -147,10 +147,11 @@ class RelayProcess(Process):
 class SimulatedPlug(Process):
     """The real firmware of a board in MicroPython, over the simulated world. Its time stands still outside `run`.
 
-    `port` is `x64` or `x86`; `folder` holds the flash, and the same folder again is a reboot.
+    `port` is `x64` or `x86`; `folder` holds the flash, and the same folder again is a reboot. `car` (the arguments of `plug_in`) stands at the
+    socket from the start; without one the socket is empty.
     """
 
-    def __init__(self, folder: Path, board: str, port: str, contract: bytes, relay_port: int) -> None:
+    def __init__(self, folder: Path, board: str, port: str, contract: bytes, relay_port: int, car: dict[str, int] | None = None) -> None:
         flash = folder / "flash"
         flash.mkdir(parents=True, exist_ok=True)
         config = {
@@ -163,7 +164,7 @@ class SimulatedPlug(Process):
         tree = ROOT / "build/firmware" / board / port
         with socket.create_server(("127.0.0.1", 0)) as server:
             server.settimeout(START_TIMEOUT_S)
-            settings = {"control": list(server.getsockname()), **_wiring(board)}
+            settings = {"control": list(server.getsockname()), "car": car or {}, **_wiring(board)}
             (folder / "sim.json").write_text(json.dumps(settings))
             environment = {"MICROPYPATH": f"{ROOT / 'firmware/sim'}:.frozen", "WATTSEAL_SIM": str(folder / "sim.json")}
             micropython = [str(ROOT / "build/bin" / f"micropython-{port}"), "-X", f"heapsize={HEAPS[port]}"]
