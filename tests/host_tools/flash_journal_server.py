@@ -107,19 +107,22 @@ def state():
     return [digest(journal.sample), {hexlify(key).decode(): digest(journal.get(key)) for key in journal.keys(b"")}]
 
 
-def run_sessions(count, samples, receipts):
-    """Make the flash work of mean sessions, as docs/decisions.md counts it; return the erases by sector."""
-    for session in range(count):
+def run_sessions(count, unsettled, samples, receipts):
+    """Make the flash work of mean sessions while `unsettled` others stay kept; return the erases by sector."""
+    for session in range(unsettled + count):
         key = struct.pack(">I", session)
+        if session == unsettled:
+            partition.erases = [0] * len(partition.erases)
         journal.put(b"v" + key, bytes(900))
-        for number in range(samples):
+        for number in range(samples if session >= unsettled else 1):
             journal.put_sample(struct.pack("<II40x", session, number))
-            if number % max(1, samples // receipts) == 0:
+            if number * receipts // samples != (number - 1) * receipts // samples:
                 journal.put(b"r" + key, bytes(1300))
         for number in range(5):
             journal.put(b"state", bytes([number]) * 300)
-        journal.remove(b"v" + key)
-        journal.remove(b"r" + key)
+        if session >= unsettled:
+            journal.remove(b"v" + key)
+            journal.remove(b"r" + key)
     return partition.erases
 
 
