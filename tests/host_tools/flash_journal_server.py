@@ -108,22 +108,30 @@ def state():
 
 
 def run_sessions(count, unsettled, samples, receipts):
-    """Make the flash work of mean sessions while `unsettled` others stay kept; return the erases by sector."""
+    """Make the flash work of mean sessions while `unsettled` others stay kept; return the erases by sector and the most in one call."""
+    most = 0
+
+    def counted(function, *arguments):
+        nonlocal most
+        before = sum(partition.erases)
+        function(*arguments)
+        most = max(most, sum(partition.erases) - before)
+
     for session in range(unsettled + count):
         key = struct.pack(">I", session)
         if session == unsettled:
             partition.erases = [0] * len(partition.erases)
-        journal.put(b"v" + key, bytes(900))
+        counted(journal.put, b"v" + key, bytes(900))
         for number in range(samples if session >= unsettled else 1):
-            journal.put_sample(struct.pack("<II40x", session, number))
+            counted(journal.put_sample, struct.pack("<II40x", session, number))
             if number * receipts // samples != (number - 1) * receipts // samples:
-                journal.put(b"r" + key, bytes(1300))
+                counted(journal.put, b"r" + key, bytes(1300))
         for number in range(5):
-            journal.put(b"state", bytes([number]) * 300)
+            counted(journal.put, b"state", bytes([number]) * 300)
         if session >= unsettled:
-            journal.remove(b"v" + key)
-            journal.remove(b"r" + key)
-    return partition.erases
+            counted(journal.remove, b"v" + key)
+            counted(journal.remove, b"r" + key)
+    return partition.erases, most
 
 
 COMMANDS = {
