@@ -9,7 +9,7 @@ import sys
 from binascii import crc32, hexlify, unhexlify
 
 from plug.errors import JournalError
-from plug.storage.raw_journal import Journal
+from plug.storage.journal import Journal
 
 SECTOR = 4096
 ERASED = b"\xff" * SECTOR

@@ -17,7 +17,7 @@ spec.loader.exec_module(power_cut)
 
 OPEN = """
 import esp32
-from plug.storage.raw_journal import Journal
+from plug.storage.journal import Journal
 journal = Journal(esp32.Partition.find(esp32.Partition.TYPE_DATA, label="journal")[0])
 """
 WRITE = """
