@@ -1,7 +1,7 @@
 """One charging session from voucher to final receipt: the state machine of docs/protocol.md section 3.
 
-Messages only note what is wanted; `step`, called a few times a second, is the one place where the session moves. Every change that a
-receipt will rest on is in the journal before anything else happens.
+`step`, called a few times a second, is what moves the session; a message that ends it does so at once. Every change that a receipt will
+rest on is in the journal before anything else happens.
 """
 
 import gc
@@ -89,7 +89,7 @@ class Session:
         self._as_of = 0
         self._sequence = 0
         self._flags = 0
-        self._end_flag = None  # asked for from outside; 0 is an end without a flag
+        self._is_contradicted = False  # after a reboot: it must not go on
         self._is_locked = False
         self._is_pressed = False
 
@@ -133,7 +133,7 @@ class Session:
             self.state = SUSPENDED
             self._flags |= FLAG_POWER_LOST
             if document["calibration"] != self._facts["calibration"] or self._register.wh_floor() < self._register_wh:
-                self._end_flag = 0  # what was metered before and what would be metered now do not belong together
+                self._is_contradicted = True  # what was metered before and what would be metered now do not belong together
 
     @property
     def was_charging(self):
@@ -238,13 +238,15 @@ class Session:
         session, driver = self.voucher.session, self.voucher.values["driver"]
         await check_stop(self._domain, session, message, driver)
         self._must_be(message["session"])
-        self._end_flag = FLAG_DRIVER_STOP
+        if self.state != ENDING:
+            self._end(FLAG_DRIVER_STOP)
 
     def take_end(self, message):
         """End the session at its host's word."""
         check_keys("end", message, ("type", "session"))
         self._must_be(message["session"])
-        self._end_flag = FLAG_HOST_STOP
+        if self.state != ENDING:
+            self._end(FLAG_HOST_STOP)
 
     def take_budget(self, current_ma):
         """Suspend while the site grants less than a charge needs; a grant lasts 15 minutes, then it counts as 0."""
@@ -302,8 +304,8 @@ class Session:
         trip = self._guard.trip
         if trip:
             return FLAG_METER_FAULT if trip == "meter_silent" else FLAG_TRIP
-        if self._end_flag is not None:
-            return self._end_flag
+        if self._is_contradicted:
+            return 0
         if not is_plugged and self.state != AUTHORISED:  # it must not go on under another car
             return FLAG_UNPLUGGED
         if not self._clock.is_set:
