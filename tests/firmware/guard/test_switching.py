@@ -132,6 +132,18 @@ def test_silent_meter_keeps_it_open():
     assert (rig.guard.state, rig.guard.waits_for, rig.guard.trip) == ("waiting", "meter", None)
 
 
+def test_a_hot_reading_keeps_it_open_before_it_trips():
+    rig = Rig()
+    rig.run(3_000)
+    mains.uv[32] = 210_000
+    rig.run(210)
+    rig.guard.want(True, rig.now_ms)
+    rig.run(20)
+    assert (rig.guard.state, rig.guard.waits_for, rig.guard.trip) == ("waiting", "temperature", None)
+    mains.uv[32] = 1_650_000
+    rig.run_to("closed")
+
+
 def outage(rig, ms=500):
     rig.meter.voltage_mv = 0
     took_ms = rig.run(ms, rig.is_off)
