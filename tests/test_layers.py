@@ -12,7 +12,7 @@ FIRMWARE = [
     ("plug.version", "plug.board", "plug.typed_data", "plug.errors"),
     ("plug.crypto", "plug.drivers", "plug.clock", "plug.storage"),
     ("plug.metering", "plug.wire"),
-    ("plug.config", "plug.guard", "plug.voucher", "plug.receipt"),
+    ("plug.config", "plug.guard", "plug.voucher", "plug.receipt", "plug.calibrate"),
     ("plug.session",),
     ("plug.net",),
     ("plug.app",),

@@ -354,6 +354,10 @@ def test_a_wrong_reading_that_both_agree_on_is_dropped():
         assert bench.reverse == 0, error
 
 
+def faults_at_random(random, kinds, one_in):
+    return lambda: kinds[random.below(len(kinds))] if random.below(one_in) == 0 else None
+
+
 def test_no_mix_of_bus_faults_bills_more_than_has_flowed():
     faults = ("nack", "late", "flip", "address", "stale", "zeros", "ones")
     for seed in range(150):
@@ -365,7 +369,7 @@ def test_no_mix_of_bus_faults_bills_more_than_has_flowed():
         one_in = (3, 10, 40, 200)[seed // 8 % 4]
         flowed = 0
         for _ in range(6):
-            bench.chip.fault = lambda: kinds[random.below(len(kinds))] if random.below(one_in) == 0 else None
+            bench.chip.fault = faults_at_random(random, kinds, one_in)
             power = random.below(FULL_POWER) if random.below(3) else random.below(300)
             duration_ms = 200 + 10 * random.below(30)
             flowed += power * duration_ms // 1_000

@@ -48,9 +48,7 @@ class Chip:
 
     def frame(self):
         current, voltage, power, period = self.codes
-        body = b"\x55" + b"".join(
-            (value & 0xFFFFFF).to_bytes(3, "little") for value in (current, voltage, current, power, self.millipulses // 1_000)
-        )
+        body = b"\x55" + b"".join((value & 0xFFFFFF).to_bytes(3, "little") for value in (current, voltage, current, power, self.millipulses // 1_000))
         body += period.to_bytes(2, "little") + bytes(4)
         return body + bytes((~(0x58 + sum(body)) & 0xFF,))
 

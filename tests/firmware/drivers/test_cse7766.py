@@ -30,7 +30,7 @@ class Chip:
 
     def send(self):
         pulses = self.millipulses // 1_000
-        body = b"".join(value.to_bytes(3, "big") for pair in zip(self.coefficients, self.cycles) for value in pair)
+        body = b"".join(self.coefficients[i].to_bytes(3, "big") + self.cycles[i].to_bytes(3, "big") for i in range(3))
         body += bytes((self.new | (pulses >> 16 & 1) << 7,)) + (pulses & 0xFFFF).to_bytes(2, "big")
         self.line.send(bytes((self.state, 0x5A)) + body + bytes((sum(body) & 0xFF,)))
 

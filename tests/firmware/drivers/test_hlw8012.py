@@ -12,7 +12,7 @@ class FakePin:
     """A pin that remembers its level and calls its handler when the test says."""
 
     IN, OUT, IRQ_RISING = 1, 3, 1
-    all = {}
+    all = {}  # noqa: RUF012
 
     def __init__(self, number, mode, value=None):
         self.mode = mode
@@ -31,9 +31,9 @@ class FakePCNT:
     """A counter of the chip: goes back to zero at `max`."""
 
     INCREMENT = 1
-    all = {}
+    all = {}  # noqa: RUF012
 
-    def __init__(self, unit, *, pin, rising, filter, max):
+    def __init__(self, unit, *, pin, rising, filter, max):  # noqa: A002 - as the chip's
         assert (rising, filter) == (FakePCNT.INCREMENT, 1_023)
         assert 0 < max <= 32_767
         self.max = max
