@@ -62,7 +62,6 @@ _OFFSET_LSB = const(512)  # AWATTOS steps in one of AWATT (rev. B, page 35)
 _PHASE_HZ = const(893_850)  # PHCALA steps in a second
 _PHASE_SIGN = const(0x200)  # sign and magnitude (rev. B, page 60)
 _PERIOD_MHZ = const(223_750_000)
-_IDLE_BUS = (b"\x00\x00\x00\x00", b"\xff\xff\xff\xff")
 
 _ATTEMPTS = const(3)
 _BETWEEN_MS = const(2)  # the most that passes between two readings in a row
@@ -170,7 +169,7 @@ class ADE7953:
         if self._read(_LCYCMODE, 1)[0] != _LCYCMODE_VALUE:
             return False
         crc = self._read(_CRC, 4)
-        if self._crc is None and crc not in _IDLE_BUS and crc == self._read(_CRC, 4):
+        if self._crc is None and crc == self._read(_CRC, 4):
             self._crc = crc
         return crc == self._crc
 
@@ -193,10 +192,9 @@ class ADE7953:
         raise MeterError(f"the metering IC reports version {version}, before it was {self.version}; is it an ADE7953? Check the I2C wiring")
 
     def _configure(self):
-        """Write the configuration, then compare all of it; what was counted before has nothing to do with what follows."""
+        """Write the configuration, then compare all of it."""
         self._is_configured = False
         self._crc = None
-        self._counter.restart()
         settings = self._settings()
         for register, value in _PREPARATION + settings:
             self._write(register, value)
@@ -254,14 +252,10 @@ class ADE7953:
         raise MeterError(f"register 0x{register:03x} of the metering IC reads more than 24 bits; check the I2C wiring")
 
     def _read_signed(self, register):
-        """Return a signed 24-bit register, read with its sign extended to 32 bits (page 60)."""
-        for _ in range(_ATTEMPTS):
-            data = self._read(register, 4)
-            value = data[1] << 16 | data[2] << 8 | data[3]
-            if data[0] == (0xFF if value & 0x800000 else 0):
-                return value - 0x1000000 if data[0] else value
-            self.failures += 1
-        raise MeterError(f"register 0x{register:03x} of the metering IC reads no signed 24 bits; check the I2C wiring")
+        """Return a signed 24-bit register, of the 32 bits that are read (page 60)."""
+        data = self._read(register, 4)
+        value = data[1] << 16 | data[2] << 8 | data[3]
+        return value - 0x1000000 if value & 0x800000 else value
 
     def _read(self, register, width):
         return self._transfer(self._bus.readfrom_mem, register, width)

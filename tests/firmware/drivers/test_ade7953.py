@@ -143,6 +143,11 @@ def test_another_version_is_another_ic():
     bench.chip.dynamic[VERSION] = b"\x07"
     raises(MeterError, bench.run, 200)
     assert not bench.meter.is_live
+    bench.chip.dynamic[VERSION] = b"\x03"
+    bench.chip.log = []
+    bench.run(200)
+    assert bench.chip.writes() == WRITES
+    assert bench.meter.discarded == 1
 
 
 def test_start_without_an_answer_is_a_meter_fault_and_may_be_repeated():
@@ -264,6 +269,26 @@ def test_the_checksum_is_not_taken_right_after_configuring():
     bench.chip.log = []
     bench.run(50)
     assert CRC not in [register for _, register, _ in bench.chip.log]
+
+
+def test_a_checksum_that_reads_wrong_once_is_not_kept():
+    bench = Bench()
+    bench.meter.start()
+    bench.chip.script[CRC] = [b"\x01\x02\x03\x04"]
+    bench.run(500)
+    assert bench.meter.discarded == 0
+
+
+def test_a_slow_board_does_not_take_the_checksum_right_after_configuring_either():
+    bench = Bench(dict(METER, sample_interval_ms=100)).started()
+    bench.chip.reset()
+    bench.chip.script[0x008] = [None, b"\x00"]  # reads back wrong once
+    raises(MeterError, bench.run, 100)
+    bench.chip.log = []
+    bench.run(100)
+    assert bench.chip.writes() == WRITES
+    assert CRC not in [register for _, register, _ in bench.chip.log]
+    assert bench.run(200).meter.is_live
 
 
 def test_a_failed_configuration_is_repeated_at_the_next_sample():
@@ -459,6 +484,12 @@ def test_over_current_is_reported_once_with_its_peak():
     assert bench.meter.take_over_current() == 50_000
     assert bench.meter.take_over_current() is None
     assert bench.chip.dynamic[IAPEAK] == bytes(4)
+
+
+def test_a_bus_that_reads_ones_is_no_over_current():
+    bench = Bench().started()
+    bench.chip.fault = lambda: "ones"
+    raises(MeterError, bench.meter.take_over_current)
 
 
 def test_over_current_is_never_lost_by_a_transfer_that_fails():
