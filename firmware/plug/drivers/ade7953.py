@@ -57,7 +57,8 @@ _PREPARATION = ((_WRITE_PROTECT, 0), (_DISNOLOAD, 1), (_ACCMODE, 0), (_UNLOCK, 0
 _RMS_FULL_SCALE = const(9_032_007)  # page 23
 _RMS_LIMIT = const(9_900_000)  # more cannot come from the inputs, gains included
 _POWER_FULL_SCALE = const(4_862_401)  # page 24
-_PEAK_FULL_SCALE = const(6_500_000)  # of the waveforms that peak and over-current detection look at
+# Of the waveforms that peak and over-current detection look at, about: full-scale rms and power together give 6.39 million.
+_PEAK_FULL_SCALE = const(6_500_000)
 _OFFSET_LSB = const(512)  # AWATTOS steps in one of AWATT (rev. B, page 35)
 _PHASE_HZ = const(893_850)  # PHCALA steps in a second
 _PHASE_SIGN = const(0x200)  # sign and magnitude (rev. B, page 60)
@@ -74,6 +75,8 @@ class ADE7953:
     The caller has waited START_UP_MS since power came. start(), sample() and take_over_current() raise MeterError when the IC does not
     answer or answers nonsense; each may be called again. sample() configures the IC again when it was reset, which takes some 15 ms.
     """
+
+    BILLING = BILLING
 
     def __init__(self, bus, scale, calibration):
         self._bus = bus

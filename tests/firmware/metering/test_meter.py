@@ -31,5 +31,6 @@ def test_the_reference_boards_meter_is_an_ade7953_on_its_bus():
     meter, driver = open_meter(Calibration())
     assert type(meter) is driver.ADE7953
     assert driver.BUS == "i2c"
+    assert meter.BILLING
     assert meter._bus.wiring == (METER["i2c_id"], PINS["i2c_scl"], PINS["i2c_sda"], METER["i2c_freq_hz"])
     assert meter._bus.timeout <= 5_000  # a hanging bus must not stop the guard

@@ -31,5 +31,6 @@ from plug.metering.meter import open_meter  # noqa: E402
 def test_a_cse7766_is_on_its_uart_with_even_parity():
     meter, driver = open_meter(Calibration())
     assert type(meter) is driver.CSE7766
+    assert meter.BILLING
     assert meter._bus.wiring == (METER["uart_id"], 4_800, PINS["uart_tx"], PINS["uart_rx"], 0)
     assert meter._bus.rxbuf > 128  # what a UART of the chip needs at least
