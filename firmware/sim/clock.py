@@ -177,14 +177,13 @@ def _spin():
 
 def _look_at_sockets(poller, timeout_ms):
     ready = poller.poll(timeout_ms)
-    if not ready or not control:
-        return ready
-    others = []
-    for entry in ready:
-        if entry[0] is control.socket:
-            control.receive()
-        else:
-            others.append(entry)
+    return _without_control(ready) if ready and control else ready
+
+
+def _without_control(ready):
+    others = [entry for entry in ready if entry[0] is not control.socket]
+    if len(others) < len(ready):
+        control.receive()
     return others
 
 
