@@ -191,12 +191,11 @@ class Measurement(Meter):
 
     def _crossing_us(self, channel, now_us):
         """Return when the input is next over the level of its register, now perhaps; None for never."""
-        full_scale = (self._full_scale_v, self._full_scale_a)[channel]
-        code = min(self._inputs()[channel] / full_scale, 1.0) * _FULL_SCALE_PEAK
+        ratio = self._inputs()[channel] / (self._full_scale_v, self._full_scale_a)[channel]
         level = self.registers[0x224 + channel]
-        if code <= level:
+        if min(ratio, 1.0) * _FULL_SCALE_PEAK <= level:
             return None
-        part = asin(level / code) / pi  # so much of a half period passes until it is, and again after
+        part = asin(level / (ratio * _FULL_SCALE_PEAK)) / pi  # so much of a half period passes until it is, and again after
         half = self._half(channel)
         wait = 0.0 if part <= half <= 1 - part else (part - half) % 1.0
         return now_us + ceil(wait * self._half_period_ms * 1000)
