@@ -128,10 +128,7 @@ def test_flipped_bits_break_the_sum():
     world.bus_faults.flip_ppm = 100_000
     broken = 0
     for _ in range(10):
-        try:
-            packet = ask(uart, wait_ms=100)
-        except NotImplementedError:
-            continue
+        packet = ask(uart, wait_ms=100)
         broken += packet is None or len(packet) != 23 or (0x58 + sum(packet)) & 0xFF != 0xFF
     world.bus_faults.flip_ppm = 0
     assert broken >= 5
