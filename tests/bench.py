@@ -162,7 +162,7 @@ def store() -> Iterator[Row]:
     messages = []
     for sequence in range(RECEIPTS):
         reading = replace(receipt(session, START, sequence), flags=0)
-        messages.append(ReceiptMessage(reading, signature, ocmf.build(reading, plug, "0.1.0", bytes(16))))
+        messages.append(ReceiptMessage(reading, signature, ocmf.build(reading, plug, "0.1.0", bytes(16), bytes(32))))
     kept = Store(FOLDER / "relay.sqlite")
     kept.add_voucher(SessionMessage(session, terms, signature))
     start = time.perf_counter()

@@ -1,6 +1,7 @@
 """Imports go downwards only: a module may import lower layers and, within its own layer, what stands before it."""
 
 import ast
+import importlib.util
 from pathlib import Path
 
 import pytest
@@ -9,13 +10,14 @@ ROOT = Path(__file__).parents[1]
 
 # Lowest first; each entry is a module or a package with all that is in it.
 FIRMWARE = [
-    ("plug.version", "plug.board", "plug.typed_data", "plug.errors"),
-    ("plug.crypto", "plug.drivers", "plug.clock", "plug.storage"),
+    ("plug.version", "plug.board", "plug.typed_data", "plug.errors", "plug.imports"),
+    ("plug.crypto", "plug.metering.counter", "plug.metering.calibration", "plug.drivers", "plug.clock", "plug.storage", "plug.turns"),
     ("plug.metering", "plug.wire"),
-    ("plug.config", "plug.guard", "plug.voucher", "plug.receipt"),
+    ("plug.terms", "plug.config", "plug.guard", "plug.voucher", "plug.receipt", "plug.ledger", "plug.supervisor"),
     ("plug.session",),
     ("plug.net",),
-    ("plug.app",),
+    ("plug.commands", "plug.panel"),
+    ("plug.app", "plug.calibrate"),
     ("main",),
 ]
 HOST_TOOLS = [
@@ -35,13 +37,15 @@ def modules(folder: Path, pattern: str) -> dict[str, Path]:
 
 
 def imports(path: Path) -> set[str]:
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return found
+    return {name for node in ast.walk(ast.parse(path.read_text())) for name in names_of(node)}
+
+
+def names_of(node: ast.AST) -> set[str]:
+    if isinstance(node, ast.Import):
+        return {alias.name for alias in node.names}
+    if isinstance(node, ast.ImportFrom) and node.module:
+        return {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return set()
 
 
 def within(module: str, package: str) -> bool:
@@ -49,7 +53,8 @@ def within(module: str, package: str) -> bool:
 
 
 def place(module: str, layers: list[tuple[str, ...]]) -> tuple[int, str] | None:
-    return next(((number, package) for number, layer in enumerate(layers) for package in layer if within(module, package)), None)
+    places = [(len(package), number, package) for number, layer in enumerate(layers) for package in layer if within(module, package)]
+    return max(places)[1:] if places else None  # the longest name says most
 
 
 @pytest.mark.parametrize(
@@ -89,3 +94,32 @@ def test_firmware_and_host_share_no_code_and_no_simulator() -> None:
         assert not any(within(name, "plug") for name in imports(path)), f"{path} imports the firmware that it is to test"
     for path in (ROOT / "host_tools/wattseal").rglob("*.py"):
         assert not any(within(name, "plug") for name in imports(path)), path
+
+
+def test_the_firmware_imports_no_module_before_those_that_it_needs() -> None:
+    found = modules(ROOT / "firmware", "plug/**/*.py")
+    spec = importlib.util.spec_from_file_location("order", found["plug.imports"])
+    assert spec and spec.loader
+    order = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(order)
+    seen: set[str] = set()
+    for name in order.ORDER:
+        needed = {other for other in top_level_imports(found[name]) if other in found and other != "plug" and found[other].stat().st_size}
+        packages = {other for other in needed if within(name, other)}
+        assert needed - packages <= seen, f"{name} is imported before {sorted(needed - packages - seen)}"
+        seen.add(name)
+    assert seen >= {other for other in reachable("plug.app", found) if found[other].stat().st_size}
+
+
+def top_level_imports(path: Path) -> set[str]:
+    tree = ast.parse(path.read_text())
+    return {name for node in tree.body for name in names_of(node)}
+
+
+def reachable(module: str, found: dict[str, Path]) -> set[str]:
+    todo, seen = {module}, set()
+    while todo:
+        name = todo.pop()
+        seen.add(name)
+        todo |= {other for other in top_level_imports(found[name]) if other in found and other != "plug"} - seen
+    return seen

@@ -1,96 +1,125 @@
 """The plug: builds every part, joins them, and runs its tasks."""
 
 import asyncio
+import os
 
 import esp32
 import machine
 import network
+from machine import Pin
 from micropython import const
 
 from plug import board, config
 from plug.clock import Clock
+from plug.commands import Commands
 from plug.crypto import eip712
-from plug.drivers.ade7953 import ADE7953
-from plug.errors import JournalError, Malformed, MeterError, PlugError, UnknownType
+from plug.errors import ConfigError, JournalError, MeterError, PlugError
 from plug.guard import Guard
+from plug.guard.codes import CONTACT_TEMPERATURE, PLUG_TEMPERATURE
+from plug.ledger import open_ledger
+from plug.metering.calibration import Calibration
 from plug.metering.energy import EnergyRegister
-from plug.net.framing import decode
+from plug.metering.meter import open_meter
 from plug.net.link import Link
 from plug.net.wifi import WiFi
+from plug.panel import Panel
 from plug.receipt import Signer
-from plug.session import IDLE, NEW_JOURNAL, Session, read_journal
-from plug.storage import keystore, record
+from plug.session import IDLE, Session
+from plug.storage import keystore
 from plug.storage.journal import Journal
-from plug.storage.outbox import Outbox
+from plug.supervisor import Supervisor
 from plug.version import VERSION
-from plug.wire import check_keys, from_hex, to_hex
+from plug.wire import to_hex
 
 PROTOCOL_VERSION = const(1)
-MEASURE_MS = const(1_000)
+STEP_MS = const(200)
+PANEL_MS = const(50)
 STATUS_S = const(60)
-IDLE_SAVE_MS = const(900_000)
-WATCHDOG_MS = const(10_000)
-LATE_MS = const(3_000)
+WATCHDOG_MS = const(3_000)
 FULL_SPEED_HZ = const(240_000_000)  # stock builds boot at 160 MHz: signing takes a third less time
+_OPEN_MS = const(1_000)  # after that long with open contacts what the meter counts is noise
 
 
-def _secret_and_state(nvs, journal):
-    """Return the device key and the journal's state; the first boot makes both, the journal first.
+def _find_partition():
+    found = esp32.Partition.find(esp32.Partition.TYPE_DATA, label="journal")
+    if not found:
+        raise JournalError("flash has no partition `journal`: write build/firmware/partition-table.bin to 0x8000")
+    return found[0]
 
-    Raises JournalError where only one of them is left: a new key would orphan unpaid receipts, a new register would count from 0 again.
-    """
-    secret = keystore.load(nvs)
-    saved = read_journal(journal)
-    if secret is not None and saved is None:
-        raise JournalError("the journal is gone, but not the device key: the register's total is unknown; the contactor stays open")
-    if secret is None and saved is not None and (saved["total_mwh"] or saved["session"]):
-        raise JournalError("the device key is gone, but not the journal: erase both only when every receipt is settled")
-    if saved is None:
-        journal.store(NEW_JOURNAL)
-        saved = read_journal(journal)
-    return secret or keystore.create(nvs), saved
+
+def _read_calibration(ledger):
+    data = ledger.calibration()
+    return Calibration() if data is None else Calibration.from_bytes(data)
+
+
+def _open_load_sense():
+    if "sense_line" not in board.PINS:
+        return None
+    from plug.drivers.load_sense import LoadSense
+
+    return LoadSense(board.PINS["sense_line"], board.PINS["sense_neutral"])
+
+
+def _open_thermometers():
+    if "ntc_contact" not in board.PINS and "ntc_plug" not in board.PINS:
+        return None, None
+    from plug.drivers.thermometer import Thermometer
+
+    table = tuple(reversed(board.NTC)) if board.NTC[0][0] > board.NTC[-1][0] else board.NTC
+    return tuple(Thermometer(board.PINS[key], table) if key in board.PINS else None for key in ("ntc_contact", "ntc_plug"))
+
+
+def _random(limit):
+    """Return a random number below `limit` from the hardware generator."""
+    return int.from_bytes(os.urandom(4), "big") % limit
+
+
+def _reset_cause():
+    cause = machine.reset_cause()
+    if cause == machine.WDT_RESET:
+        return "watchdog"
+    return "power_on" if cause == machine.PWRON_RESET else "reset"
 
 
 class App:
     """Everything between `machine` and the relay. The contactor comes from main.py, open."""
 
     def __init__(self, contactor):
-        settings = config.load()
         machine.freq(FULL_SPEED_HZ)
-        record.make_folder("journal")
-        journal = Journal("journal/state")
-        secret, saved = _secret_and_state(esp32.NVS("wattseal"), journal)
-        domain = eip712.domain_separator(settings.chain_id, settings.contract)
-        signer = Signer(secret, domain, VERSION)
         self._contactor = contactor
-        self._clock = Clock()
-        self._register = EnergyRegister(saved["total_mwh"], board.METER["energy_mwh_numerator"], board.METER["energy_mwh_denominator"])
-        outbox = Outbox("journal/outbox")
-        self._session = Session(
-            signer,
-            domain,
-            self._clock,
-            self._register,
-            contactor,
-            journal,
-            outbox,
-            board.RATED_POWER_W,
-            board.METER["no_load_ma"],
-            self._announce,
-        )
-        self._outbox = outbox
-        bus = machine.I2C(
-            board.I2C_ID,
-            scl=machine.Pin(board.PINS["i2c_scl"]),
-            sda=machine.Pin(board.PINS["i2c_sda"]),
-            freq=board.I2C_FREQ_HZ,
-        )
-        self._meter = ADE7953(bus, board.METER)
-        self._meter_is_up = False
-        self._early_lock = None  # came before the meter was up
-        self._guard = Guard(board.RATED_CURRENT_MA)
-        self._voltage_mv = self._current_ma = self._power_mw = 0
-        self._beat_ms = self._clock.tick()
+        self._clock = clock = Clock()
+        settings = config.load()
+        nvs = esp32.NVS("wattseal")
+        secret = keystore.load(nvs)
+        self._ledger = ledger = open_ledger(Journal(_find_partition()), secret is not None)
+        secret = secret or keystore.create(nvs)
+        calibration = _read_calibration(ledger)
+        self._meter, driver = open_meter(calibration)
+        self._start_up_ms = driver.START_UP_MS
+        scale = board.METER
+        sample = ledger.sample()
+        self._register = EnergyRegister(sample.total_mwh, scale["energy_mwh_numerator"], scale["energy_mwh_denominator"], sample.reverse_mwh)
+        load_sense = _open_load_sense()
+        limits = dict(board.GUARD, no_load_ma=scale["no_load_ma"], sample_interval_ms=scale["sample_interval_ms"])
+        self._guard = guard = Guard(contactor, load_sense, _open_thermometers(), limits, ledger.guard(), _random)
+        domain = eip712.domain_separator(settings.chain_id, settings.contract)
+        signer = Signer(secret, domain, VERSION, calibration.digest())
+        facts = {
+            "rated_power_w": board.RATED_POWER_W,
+            "continuous_ma": board.GUARD["continuous_ma"],
+            "no_load_ma": scale["no_load_ma"],
+            "is_billing": getattr(self._meter, "BILLING", driver.BILLING),  # of one without its counters it is False
+            "has_load_sense": load_sense is not None,
+            "calibration": to_hex(calibration.digest()),
+        }
+        self._session = session = Session(signer, domain, clock, self._register, guard, ledger, settings.host, settings.terms, facts, self._announce)
+        session.resume()
+        guard.note_boot(_reset_cause(), session.was_charging, clock.tick())
+        if settings.terms.needs_button and "button" not in board.PINS:
+            raise ConfigError(f"terms.button: board {board.NAME} has no button")
+        self._panel = Panel(board.PINS, guard, session, clock, settings.terms.needs_button)
+        self._elapsed_ms = self._open_ms = self._sampled_ms = 0
+        self._shown = None
         wifi = WiFi(network.WLAN(network.STA_IF), settings.ssid, settings.password)
         self._hello = {
             "type": "hello",
@@ -102,162 +131,150 @@ class App:
             "board": board.NAME,
             "rated_power_w": board.RATED_POWER_W,
         }
-        self._link = Link(settings.relay_host, settings.relay_port, wifi, self._clock, self._session, outbox, self._greeting, self._handle)
-        self._handlers = {
-            "time": self._on_time,
-            "voucher": self._on_voucher,
-            "lock": self._on_lock,
-            "stop": self._session.take_stop,
-            "ack": self._on_ack,
-            "settled": self._on_settled,
-            "refused": self._on_refused,
-            "ping": self._on_ping,
-        }
-        self._session.resume(saved["session"])
+        self._link = Link(settings.relay_host, settings.relay_port, wifi, clock, session, ledger, self._greeting, self._handle, self._link_beat)
+        self._commands = Commands(clock, session, guard, ledger, self._meter, self._link.acknowledge, self._announce, machine.reset)
+        self._supervisor = None
 
     async def run(self):
         """Run until a task dies; the caller opens the contactor and resets."""
-        await asyncio.gather(self._meter_loop(), self._status_loop(), self._link.run(), self._watchdog_loop())
+        self._supervisor = supervisor = Supervisor(machine.WDT(timeout=WATCHDOG_MS), self._clock, self._guard.emergency_open)
+        supervisor.start("meter", self._meter_loop(), 1_000)
+        supervisor.start("session", self._session_loop(), 10_000)
+        supervisor.start("status", self._status_loop(), 2_000 * STATUS_S)
+        supervisor.start("panel", self._panel_loop(), 10_000)
+        supervisor.start("link", self._link.run(), 180_000)
+        await supervisor.run()
 
-    # -- messages --------------------------------------------------------------------------------------------------------------------
+    def note_crash(self, error):
+        """Journal an exception that nobody handled; the contacts are open."""
+        try:
+            self._ledger.put_crash({"error": type(error).__name__, "message": str(error)[:200], "uptime_ms": self._clock.tick()})
+        except PlugError as second:
+            print(f"{second.code}: {second}")
+
+    # -- what the relay hears ----------------------------------------------------------------------------------------------------------
+
+    async def _handle(self, line):
+        return await self._commands.handle(line)
+
+    def _link_beat(self):
+        self._supervisor.beat("link")
 
     def _greeting(self):
         """Return the first messages of a connection."""
         return [self._hello, self._status()]
 
-    def _handle(self, line):
-        """Return the replies to a line; what is wrong with it is one of them."""
-        session = None
-        try:
-            message = decode(line)
-            handler = self._handlers.get(message["type"])
-            if handler is None:
-                raise UnknownType(f"this version knows no message {message['type']!r:.40}")
-            if isinstance(message.get("session"), str):
-                session = message["session"][:66]
-            return handler(message) or ()
-        except PlugError as error:
-            return ({"type": "refused", "code": error.code, "message": str(error), "session": session},)
-
-    def _on_time(self, message):
-        check_keys("time", message, ("type", "utc"))
-        utc = message["utc"]
-        if not isinstance(utc, int) or isinstance(utc, bool) or not 0 < utc < 1 << 32:
-            raise Malformed(f"time: utc is not a number of seconds: {utc!r:.40}")
-        self._clock.set_utc(utc)
-        return self._offers()
-
-    def _on_voucher(self, message):
-        if not self._meter_is_up:
-            raise MeterError("the meter does not answer: no session can start")
-        self._session.take_voucher(message)
-
-    def _on_lock(self, message):
-        if self._meter_is_up:
-            self._session.take_lock(message)
-        else:
-            self._early_lock = message
-
-    def _offers(self):
-        offer = self._session.offer() if self._meter_is_up else None
-        return () if offer is None else (offer,)
-
-    def _on_ack(self, message):
-        check_keys("ack", message, ("type", "session", "sequence", "status"))
-        if not isinstance(message["sequence"], int):
-            raise Malformed(f"ack: sequence is not an integer: {message['sequence']!r:.40}")
-        if message["status"] not in ("stored", "superseded"):
-            raise Malformed(f"ack: status is neither stored nor superseded: {message['status']!r:.40}")
-        self._link.acknowledge(to_hex(from_hex("session", message["session"], 32)), message["sequence"])
-
-    def _on_settled(self, message):
-        check_keys("settled", message, ("type", "session"))
-        self._outbox.mark_paid(to_hex(from_hex("session", message["session"], 32)))
-
-    def _on_refused(self, message):
-        print("relay refused: {} {}".format(message.get("code"), message.get("message")))
-
-    def _on_ping(self, message):
-        check_keys("ping", message, ("type",))
-        return ({"type": "pong"},)
-
     def _announce(self):
         self._link.send(self._status())
-        for offer in self._offers():
+        offer = self._session.offer() if self._meter.is_live else None
+        if offer is not None:
             self._link.send(offer)
 
     def _status(self):
-        session = self._session
+        session, guard, meter = self._session, self._guard, self._meter
+        temperatures = guard.temperatures
         return {
             "type": "status",
             "state": session.state,
             "session": None if session.state == IDLE else to_hex(session.voucher.session),
             "at": self._clock.utc() if self._clock.is_set else 0,
-            "voltage_mv": self._voltage_mv,
-            "current_ma": self._current_ma,
-            "power_mw": self._power_mw,
+            "voltage_mv": meter.is_live and meter.voltage_mv or 0,
+            "current_ma": meter.is_live and meter.current_ma or 0,
+            "power_mw": meter.is_live and meter.power_mw or 0,
             "register_mwh": self._register.total_mwh,
             "contactor": int(self._contactor.closed),
+            "frequency_mhz": meter.frequency_mhz if meter.is_live else None,
+            "contact_mc": temperatures.reading_mc(CONTACT_TEMPERATURE),
+            "plug_mc": temperatures.reading_mc(PLUG_TEMPERATURE),
+            "guard": guard.state,
+            "waits_for": guard.waits_for,
+            "trip": guard.trip,
+            "trip_detail": guard.trip_detail or None,
+            "weld": guard.weld,
         }
 
     # -- tasks -----------------------------------------------------------------------------------------------------------------------
 
     async def _meter_loop(self):
-        previous_ms = self._clock.tick()
-        measured_ms = previous_ms - MEASURE_MS
-        started = False
+        """Sample the meter, book its counts, let the guard look: nothing in here waits for network, flash or signing."""
+        clock, meter, guard, session = self._clock, self._meter, self._guard, self._session
+        interval_ms = board.METER["sample_interval_ms"]
+        interrupt = self._watch_over_current()
+        await asyncio.sleep_ms(self._start_up_ms)
+        is_started = False
+        self._sampled_ms = clock.tick()
         while True:
-            await asyncio.sleep_ms(board.METER["sample_interval_ms"])
-            now_ms = self._clock.tick()
-            elapsed_ms = now_ms - previous_ms
-            previous_ms = now_ms
+            now_ms = clock.tick()
+            elapsed_ms = now_ms - self._sampled_ms
+            self._sampled_ms = now_ms
             try:
-                if not started:
-                    self._meter.start()
-                    started = True
-                self._register.add(self._meter.read_counts(now_ms))  # a meter that was away is set up again in here
-                if now_ms - measured_ms >= MEASURE_MS:
-                    measured_ms = now_ms
-                    self._voltage_mv, self._current_ma = self._meter.read_rms()
-                    self._power_mw = self._meter.read_power()
-                if not self._meter_is_up:
-                    self._meter_is_up = True
-                    self._on_meter_up()
-                flag = self._guard.sample(self._current_ma, elapsed_ms)
+                if not is_started:
+                    meter.start()
+                    is_started = True
+                meter.sample(now_ms)
             except MeterError as error:
-                print(f"meter: {error}")
-                self._voltage_mv = self._current_ma = self._power_mw = 0
-                self._meter_is_up = False
-                flag = self._guard.silence(elapsed_ms)
-            if flag:
-                self._session.end_by_fault(flag)
-            self._session.sample(self._current_ma, elapsed_ms)
-            self._beat_ms = now_ms
+                self._report_meter(error)
+            self._book(meter.take_counts(), elapsed_ms)
+            if interrupt is not None and not interrupt.value():  # an edge that was missed
+                self._on_over_current(interrupt)
+            guard.sample(now_ms, meter)
+            session.account(meter.current_ma if meter.is_live else None, elapsed_ms)
+            self._supervisor.beat("meter")
+            await asyncio.sleep_ms(max(1, interval_ms - (clock.tick() - now_ms)))
 
-    def _on_meter_up(self):
-        early_lock, self._early_lock = self._early_lock, None
-        if early_lock is not None:
-            try:
-                self._session.take_lock(early_lock)
-            except PlugError as error:
-                print(f"lock: {error}")
-        self._announce()
+    def _watch_over_current(self):
+        if "meter_interrupt" not in board.PINS:
+            return None
+        pin = Pin(board.PINS["meter_interrupt"], Pin.IN)
+        pin.irq(self._on_over_current, Pin.IRQ_FALLING)
+        return pin
+
+    def _on_over_current(self, pin):
+        """Ask the metering IC what it saw and tell the guard; where it does not answer, the pin is believed."""
+        try:
+            peak_ma = self._meter.take_over_current()
+        except MeterError:
+            self._guard.on_over_current(self._sampled_ms, None)
+            return
+        if peak_ma is not None:
+            self._guard.on_over_current(self._sampled_ms, peak_ma)
+
+    def _book(self, counts, elapsed_ms):
+        """Book counts while contacts are closed and shortly after: an open contactor delivers nothing, whatever the meter says."""
+        self._open_ms = self._open_ms + elapsed_ms if self._guard.is_open else 0
+        if counts and self._open_ms < _OPEN_MS:
+            self._register.add(counts)
+
+    def _report_meter(self, error):
+        """Print a meter's complaint once until it changes."""
+        if str(error) != self._shown:
+            self._shown = str(error)
+            print(f"meter: {error}")
+
+    async def _session_loop(self):
+        """Move the session, keep the guard's state, tell the relay what changed."""
+        session, guard = self._session, self._guard
+        told = None
+        while True:
+            self._supervisor.beat("session")
+            if guard.dirty:
+                guard.dirty = False
+                self._ledger.put_guard(guard.to_state())
+            await session.step(self._panel.is_plugged)
+            now = (session.state, guard.state, guard.trip, guard.weld, self._meter.is_live)
+            if now != told:
+                told = now
+                self._announce()
+            await asyncio.sleep_ms(STEP_MS)
+
+    async def _panel_loop(self):
+        while True:
+            self._supervisor.beat("panel")
+            self._panel.tick(self._link.is_up)
+            await asyncio.sleep_ms(PANEL_MS)
 
     async def _status_loop(self):
-        saved_ms = self._clock.tick()
-        saved_mwh = self._register.total_mwh
         while True:
+            self._supervisor.beat("status")
             await asyncio.sleep(STATUS_S)
             self._announce()
-            now_ms = self._clock.tick()
-            if now_ms - saved_ms >= IDLE_SAVE_MS and self._register.total_mwh != saved_mwh:
-                self._session.save()
-                saved_ms = now_ms
-                saved_mwh = self._register.total_mwh
-
-    async def _watchdog_loop(self):
-        watchdog = machine.WDT(timeout=WATCHDOG_MS)
-        while True:
-            if self._clock.tick() - self._beat_ms < LATE_MS:
-                watchdog.feed()
-            await asyncio.sleep_ms(1_000)

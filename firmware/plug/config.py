@@ -1,22 +1,29 @@
 """config.json in the root of flash: the few facts that differ from plug to plug (docs/protocol.md section 5)."""
 
 import json
+import os
 
 from plug.errors import ConfigError, Malformed
+from plug.terms import NO_TERMS, Terms
 from plug.wire import check_keys, from_hex
 
 PATH = "config.json"
+_MAX_BYTES = 4096
 
 
 class Config:
-    """Checked settings: `ssid`, `password`, `relay_host`, `relay_port`, `chain_id`, `contract` (20 bytes)."""
+    """Checked settings: `ssid`, `password`, `relay_host`, `relay_port`, `chain_id`, `contract` and `host` (20 bytes or None), `terms` (Terms)."""
 
     def __init__(self, settings):
         try:
-            check_keys(PATH, settings, ("wifi", "relay", "chain_id", "contract"))
+            keys = ("wifi", "relay", "chain_id", "contract")
+            check_keys(PATH, settings, keys + ("terms",) if isinstance(settings, dict) and "terms" in settings else keys)
             check_keys("wifi", settings["wifi"], ("ssid", "password"))
             check_keys("relay", settings["relay"], ("host", "port"))
             self.contract = from_hex("contract", settings["contract"], 20)
+            terms = settings.get("terms", NO_TERMS)
+            self.terms = Terms(terms)
+            self.host = None if terms["host"] is None else from_hex("terms.host", terms["host"], 20)
         except Malformed as error:
             raise ConfigError(f"{error} (docs/protocol.md section 5 shows one)")
         self.ssid = settings["wifi"]["ssid"]
@@ -24,22 +31,36 @@ class Config:
         self.relay_host = settings["relay"]["host"]
         self.relay_port = settings["relay"]["port"]
         self.chain_id = settings["chain_id"]
-        if not isinstance(self.chain_id, int) or self.chain_id < 1:
-            raise ConfigError(f"chain_id: not a positive integer: {self.chain_id!r}")
-        if not isinstance(self.relay_port, int) or not 0 < self.relay_port < 65536:
-            raise ConfigError(f"relay: port is not 1..65535: {self.relay_port!r}")
-        for name in ("ssid", "password", "relay_host"):
+        if type(self.chain_id) is not int or self.chain_id < 1:
+            raise ConfigError(f"chain_id: not a positive integer: {self.chain_id!r:.40}")
+        if type(self.relay_port) is not int or not 0 < self.relay_port < 65536:
+            raise ConfigError(f"relay: port is not 1..65535: {self.relay_port!r:.40}")
+        for name in ("ssid", "password"):
             if not isinstance(getattr(self, name), str):
-                raise ConfigError(f"{name}: not a text")
+                raise ConfigError(f"wifi: {name} is not a text")
+        if not _is_ipv4(self.relay_host):
+            raise ConfigError(f"relay: host is not an IPv4 address: {self.relay_host!r:.60}; looking up a name would stop the plug for seconds")
+
+
+def _is_ipv4(text):
+    parts = text.split(".") if isinstance(text, str) else ()
+    return len(parts) == 4 and all(part.isdigit() and len(part) <= 3 and int(part) < 256 for part in parts)
 
 
 def load():
     """Return the Config in flash; raise ConfigError where it is missing or wrong."""
     try:
+        length = os.stat(PATH)[6]
+        if length > _MAX_BYTES:
+            raise ConfigError(f"{PATH} has {length} bytes, more than {_MAX_BYTES}")
         with open(PATH) as file:
-            settings = json.load(file)
-    except OSError:
-        raise ConfigError(f"{PATH} is missing: copy one to the plug's flash (docs/protocol.md section 5 shows it)")
+            text = file.read(length)
+    except (OSError, UnicodeError):
+        raise ConfigError(f"{PATH} cannot be read: copy one to the plug's flash (docs/protocol.md section 5 shows it)")
+    try:
+        settings = json.loads(text)
     except ValueError:
         raise ConfigError(f"{PATH} is not JSON")
+    if text.rstrip()[-1:] != "}":  # the parser takes the end of the text for any bracket that is missing
+        raise ConfigError(f"{PATH} ends too early: copy it again")
     return Config(settings)

@@ -19,6 +19,12 @@ class JournalError(PlugError):
     code = "journal"
 
 
+class JournalFull(JournalError):
+    """No room for a new record; those that are kept can still be replaced and removed."""
+
+    code = "journal_full"
+
+
 class MeterError(PlugError):
     """The metering IC does not answer, or does not hold what was written to it."""
 
@@ -101,3 +107,27 @@ class BadState(PlugError):
     """A message does not fit the state of the session."""
 
     code = "bad_state"
+
+
+class NotBilling(PlugError):
+    """What this board's meter counts must not be billed, so only a free session can be served."""
+
+    code = "not_billing"
+
+
+class TaskDied(PlugError):
+    """A task of the app ended or hung."""
+
+    code = "task_died"
+
+
+class Tripped(PlugError):
+    """A trip is latched and its cause persists, or nobody has cleared it."""
+
+    code = "tripped"
+
+
+class WeldUnknown(PlugError):
+    """Nothing tells whether the contacts are welded: no sense pins, or no self-check yet."""
+
+    code = "weld_unknown"

@@ -6,6 +6,7 @@ from binascii import hexlify
 from hashlib import sha256
 from time import gmtime
 
+from plug import turns
 from plug.crypto import eip712, secp256k1
 from plug.typed_data import FLAG_FINAL
 from plug.wire import struct_to_wire, to_hex
@@ -28,14 +29,17 @@ def _reading(utc, kind, register_wh):
     return '{"TM":"%s","TX":"%s","RV":%d,"RI":"%s","RU":"Wh","ST":"G"}' % (ocmf_time(utc), kind, register_wh, _OBIS_IMPORT)
 
 
-def ocmf_payload(plug, firmware, receipt):
-    """Return the OCMF payload text of a receipt's reading; the key order is fixed because the text is hashed."""
+def ocmf_payload(plug, firmware, calibration, receipt):
+    """Return the OCMF payload text of a receipt's reading; the key order is fixed because the text is hashed.
+
+    `calibration` is the SHA-256 (32 bytes) of what the meter was calibrated with.
+    """
     head = '{"FV":"1.0","GI":"Wattseal","GS":"%s","GV":%s,"PG":"T%d","IS":true,"IL":"NONE","IF":[],"IT":"NONE","ID":"",' % (
         to_hex(plug),
         json.dumps(firmware),
         receipt["sequence"],
     )
-    identity = '"XS":"%s","XN":"%s",' % (to_hex(receipt["session"]), hexlify(os.urandom(16)).decode())
+    identity = '"XS":"%s","XN":"%s","XC":"%s",' % (to_hex(receipt["session"]), hexlify(os.urandom(16)).decode(), hexlify(calibration).decode())
     kind = "E" if receipt["flags"] & FLAG_FINAL else "C"
     begin = _reading(receipt["startedAt"], "B", receipt["registerWh"])
     now = _reading(receipt["asOf"], kind, receipt["registerWh"] + receipt["energyWh"])
@@ -45,16 +49,17 @@ def ocmf_payload(plug, firmware, receipt):
 class Signer:
     """Signs receipts with the device key for one chain and contract."""
 
-    def __init__(self, secret, domain, firmware):
+    def __init__(self, secret, domain, firmware, calibration):
         self._secret = secret
         self._domain = domain
         self._firmware = firmware
+        self._calibration = calibration
         self.address = secp256k1.address(secp256k1.public_key(secret))
 
-    def message(self, receipt):
-        """Return the wire message of a receipt (a dict of its fields but `evidence`), evidence added, signed."""
-        ocmf = ocmf_payload(self.address, self._firmware, receipt)
+    async def message(self, receipt):
+        """Return the wire message of a receipt (a dict of its fields but `evidence`), evidence added, signed, one step at a time."""
+        ocmf = ocmf_payload(self.address, self._firmware, self._calibration, receipt)
         receipt["evidence"] = sha256(ocmf.encode()).digest()
         digest = eip712.digest(self._domain, eip712.hash_struct("Receipt", receipt))
-        signature = secp256k1.sign(self._secret, digest)
+        signature = await turns.finish(secp256k1.sign_steps(self._secret, digest))
         return {"type": "receipt", "receipt": struct_to_wire("Receipt", receipt), "signature": to_hex(signature), "ocmf": ocmf}

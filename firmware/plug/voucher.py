@@ -1,5 +1,6 @@
 """A driver's voucher as the plug reads it: whether it may be served, and what it comes to (docs/protocol.md sections 1 and 2)."""
 
+from plug import turns
 from plug.crypto import eip712, secp256k1
 from plug.errors import BadSignature, BadTerms, UnsupportedFunding, WrongPlug
 from plug.typed_data import MAX_SESSION_S, START_WINDOW_S
@@ -18,12 +19,20 @@ class Voucher:
         self._signature = from_hex("signature", signature, 65)
         self.message = {"voucher": voucher, "signature": signature}
 
-    def check_signature(self):
+    async def check_signature(self):
         """Raise BadSignature unless the driver signed exactly these terms."""
-        check_signer("voucher", self.session, self._signature, self.values["driver"])
+        await check_signer("voucher", self.session, self._signature, self.values["driver"])
 
-    def check_terms(self, plug, rated_power_w, now):
-        """Raise WrongPlug, UnsupportedFunding or BadTerms where this plug cannot serve these terms at UTC second `now`."""
+    @property
+    def is_free(self):
+        """Tell whether it costs the driver nothing."""
+        return not (self.values["pricePerKwh"] or self.values["pricePerHour"])
+
+    def check_terms(self, plug, rated_power_w, host, prices, now):
+        """Raise WrongPlug, UnsupportedFunding or BadTerms where this plug cannot serve these terms at UTC second `now`.
+
+        `host` is whom the plug works for (20 bytes; None: whomever the voucher names), `prices` its tariff's least (per kWh, per hour).
+        """
         v = self.values
         if v["plug"] != plug:
             raise WrongPlug("the voucher is for another plug")
@@ -31,6 +40,14 @@ class Voucher:
             raise UnsupportedFunding("only a lock in the native coin is served: token and funding must be 0")
         if _ZERO_ADDRESS in (v["driver"], v["host"]):
             raise BadTerms("driver and host must not be zero")
+        if host is not None and v["host"] != host:
+            raise BadTerms("the voucher pays another host than this plug's")
+        if v["pricePerKwh"] < prices[0] or v["pricePerHour"] < prices[1]:
+            raise BadTerms(
+                "prices {} per kWh, {} per hour are below the tariff's {}, {}: take the newest offer".format(
+                    v["pricePerKwh"], v["pricePerHour"], *prices
+                )
+            )
         if v["cap"] == 0:
             raise BadTerms("cap is 0: lock some money first")
         if v["maxPowerW"] * 4 < rated_power_w * 5:
@@ -54,15 +71,15 @@ class Voucher:
         return min(v["cap"], wh * v["pricePerKwh"] // 1000 + active_seconds * v["pricePerHour"] // 3600)
 
 
-def check_stop(domain, session, message, driver):
+async def check_stop(domain, session, message, driver):
     """Raise BadSignature or Malformed unless the wire message carries the driver's Stop of this session."""
     check_keys("stop", message, ("type", "session", "signature"))
     stop = eip712.digest(domain, eip712.hash_struct("Stop", {"session": session}))
-    check_signer("stop", stop, from_hex("signature", message["signature"], 65), driver)
+    await check_signer("stop", stop, from_hex("signature", message["signature"], 65), driver)
 
 
-def check_signer(what, digest, signature, address):
+async def check_signer(what, digest, signature, address):
     """Raise BadSignature unless `address` (20 bytes) made this 65-byte signature, low s, of a digest."""
-    public = secp256k1.recover(digest, signature)
+    public = await turns.finish(secp256k1.recover_steps(digest, signature))
     if public is None or secp256k1.address(public) != address:
         raise BadSignature(f"the {what} is not signed by its driver (or for another chain or contract)")

@@ -52,7 +52,8 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """CREATE TABLE statuses (
             id INTEGER PRIMARY KEY, plug BLOB NOT NULL, received_at INTEGER NOT NULL, state TEXT NOT NULL, session BLOB, at INTEGER NOT NULL,
             voltage_mv INTEGER NOT NULL, current_ma INTEGER NOT NULL, power_mw INTEGER NOT NULL, register_mwh INTEGER NOT NULL,
-            contactor INTEGER NOT NULL
+            contactor INTEGER NOT NULL, frequency_mhz INTEGER, contact_mc INTEGER, plug_mc INTEGER, guard TEXT NOT NULL,
+            waits_for TEXT, trip TEXT, trip_detail TEXT, weld TEXT NOT NULL
         ) STRICT""",
         "CREATE INDEX statuses_by_plug ON statuses (plug, id)",
     ),
@@ -289,10 +290,10 @@ class Store:
     def add_status(self, plug: bytes, status: Status) -> None:
         """Keep what a plug reports of itself; beyond MAX_STATUS_ROWS of a plug its oldest goes."""
         values = {field.name: getattr(status, field.name) for field in fields(status)}
+        columns, places = ", ".join(values), ", ".join(f":{name}" for name in values)
         with self.transaction():
             self._execute(
-                """INSERT INTO statuses (plug, received_at, state, session, at, voltage_mv, current_ma, power_mw, register_mwh, contactor)
-                   VALUES (:plug, :received_at, :state, :session, :at, :voltage_mv, :current_ma, :power_mw, :register_mwh, :contactor)""",
+                f"INSERT INTO statuses (plug, received_at, {columns}) VALUES (:plug, :received_at, {places})",  # noqa: S608 - the names are ours
                 plug=plug,
                 received_at=self._now(),
                 **values,

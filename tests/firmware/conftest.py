@@ -1,6 +1,6 @@
 """Collect tests/firmware/**/test_*.py as MicroPython files and run each on both unix ports, one process per file and port.
 
-A first line `# needs: sim` puts the simulator's modules first on the module path. TEST_VECTORS names the folder of vectors.
+A first line `# needs: sim` puts the simulator's modules first on the module path, `# board: <name>` takes that board's tree. TEST_VECTORS names the folder of vectors.
 Under pytest-xdist use `--dist loadgroup` (or loadfile): the tests of one file and port share one process.
 """
 
@@ -24,7 +24,7 @@ PORTS = {
 }
 TIMEOUT_S = 120
 RESULT = "@result "
-BUILD_OUTPUT = pytest.StashKey[str]()
+BUILD_OUTPUT = pytest.StashKey[dict[str, str]]()
 
 
 class MicroPythonError(Exception):
@@ -35,19 +35,22 @@ def pytest_pycollect_makemodule(module_path, parent):
     return MicroPythonFile.from_parent(parent, path=module_path)
 
 
-def build_firmware(config):
-    """Bring the firmware trees of both ports up to date, once per process; return the build's complaint or ""."""
-    if BUILD_OUTPUT not in config.stash:
-        command = [sys.executable, str(ROOT / "firmware/build.py"), "trees", "--board", BOARD, *(f"--arch={port}" for port in PORTS)]
+def build_firmware(config, board):
+    """Bring the firmware trees of a board and both ports up to date, once per process; return the build's complaint or ""."""
+    complaints = config.stash.setdefault(BUILD_OUTPUT, {})
+    if board not in complaints:
+        command = [sys.executable, str(ROOT / "firmware/build.py"), "trees", "--board", board, *(f"--arch={port}" for port in PORTS)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
-        config.stash[BUILD_OUTPUT] = "" if done.returncode == 0 else done.stdout + done.stderr
-    return config.stash[BUILD_OUTPUT]
+        complaints[board] = "" if done.returncode == 0 else done.stdout + done.stderr
+    return complaints[board]
 
 
 class MicroPythonFile(pytest.File):
     def collect(self):
         source = self.path.read_text()
-        self.needs_sim = source.split("\n", 1)[0].strip() == "# needs: sim"
+        first_line = source.split("\n", 1)[0].strip()
+        self.needs_sim = first_line == "# needs: sim"
+        self.board = first_line.removeprefix("# board: ") if first_line.startswith("# board: ") else BOARD
         self.results = {}
         functions = [
             node
@@ -70,10 +73,10 @@ class MicroPythonFile(pytest.File):
 
     def run_file(self, port):
         """Run the file's tests in one process; return ({test name: traceback or None}, complaint or "")."""
-        build_complaint = build_firmware(self.config)
+        build_complaint = build_firmware(self.config, self.board)
         if build_complaint:
             return {}, f"firmware/build.py failed:\n{build_complaint}"
-        path = [ROOT / "build/firmware" / BOARD / port, HERE]
+        path = [ROOT / "build/firmware" / self.board / port, HERE]
         if self.needs_sim:
             path.insert(0, ROOT / "firmware/sim")
         environment = os.environ | {"MICROPYPATH": ":".join(map(str, path)) + ":.frozen", "TEST_VECTORS": str(ROOT / "tests/vectors")}

@@ -85,7 +85,7 @@ class Actors:
 
     def signed(self, receipt: Receipt, plug: bytes | None = None, key: bytes | None = None, domain: bytes | None = None) -> ReceiptMessage:
         """Give a receipt its payload, evidence and signature."""
-        payload = ocmf.build(receipt, plug or self.plug, "0.1.0", sha256(b"salt %d" % receipt.sequence).digest()[:16])
+        payload = ocmf.build(receipt, plug or self.plug, "0.1.0", sha256(b"salt %d" % receipt.sequence).digest()[:16], bytes(32))
         receipt = replace(receipt, evidence=sha256(payload.encode()).digest())
         return ReceiptMessage(receipt, signatures.sign(key or self.plug_key, receipt.digest(domain or self.domain)), payload)
 
@@ -115,6 +115,14 @@ class Actors:
             "power_mw": 2_300_000,
             "register_mwh": 1_000_000_000,
             "contactor": int(state == "charging"),
+            "frequency_mhz": 50_000,
+            "contact_mc": 31_500,
+            "plug_mc": None,
+            "guard": "closed" if state == "charging" else "open",
+            "waits_for": None,
+            "trip": None,
+            "trip_detail": None,
+            "weld": "ok",
         } | changes
 
 

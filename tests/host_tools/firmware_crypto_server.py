@@ -9,13 +9,13 @@ from binascii import hexlify, unhexlify
 
 from plug.crypto import secp256k1
 from plug.crypto.keccak import keccak256
-from plug.crypto.secp256k1_point import multiply
+from plug.crypto.secp256k1_curve import CURVE
 
 
 def sum_of_multiples(base_scalar, x, y, scalar):
     """base_scalar * G + scalar * (x, y), all of it 32 bytes each; empty for infinity."""
     a, x, y, b = [int.from_bytes(number, "big") for number in (base_scalar, x, y, scalar)]
-    point = multiply(a, (x, y), b)
+    point = CURVE.multiply(a, (x, y), b)
     return b"" if point is None else point[0].to_bytes(32, "big") + point[1].to_bytes(32, "big")
 
 

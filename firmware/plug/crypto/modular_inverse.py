@@ -6,7 +6,7 @@ The steps neither branch nor index by the value; the Python integers around them
 import micropython
 from micropython import const
 
-from plug.crypto.secp256k1_field import SLOT_BYTES, load, store
+from plug.crypto.field import SLOT_BYTES, load, store
 
 _BATCHES = const(46)  # of 13 steps: 598
 _F = const(0)

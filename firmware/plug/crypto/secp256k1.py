@@ -5,6 +5,9 @@ Byte strings are bytes or bytearray, numbers in them big-endian:
 - signature: r || s, 64 bytes, or r || s || v, 65 bytes, where v is 0 or 1, the parity of y of the point with x = r, and s is at most N / 2.
 A wrong type, length or range of a secret, digest or public key, and a wrong type or length of a signature, raises ValueError.
 
+Each function has a stepping form, a generator that returns the result, with less than 10 ms on an ESP32 between two `yield`s; arguments are checked
+before it is made. Close one that is not wanted any more (plug.crypto.steps).
+
 Not constant-time: the arithmetic on Python integers (the nonce's and the secret's products modulo N, conversions, comparisons) and the loads
 from the comb's table, whose place depends on the nonce. The sequence of point operations and the field arithmetic do not depend on a secret.
 Overwritten after use, also after an exception: coordinates, recoded scalars, limbs. Not overwritable in MicroPython: integers and bytes objects
@@ -16,9 +19,9 @@ from micropython import const
 from plug.crypto.keccak import keccak256
 from plug.crypto.modular_inverse import inverse
 from plug.crypto.rfc6979 import nonces
-from plug.crypto.secp256k1_field import P
-from plug.crypto.secp256k1_point import N, multiply
-from plug.crypto.square_root import square_root
+from plug.crypto.secp256k1_curve import CURVE, N, P
+from plug.crypto.square_root import square_root_steps
+from plug.crypto.steps import finish
 
 _ADDRESS_BYTES = const(20)
 _HALF_N = N >> 1
@@ -26,15 +29,34 @@ _HALF_N = N >> 1
 
 def public_key(secret):
     """The public key (64 bytes) of `secret`."""
-    return _encode_point(multiply(_secret_scalar(secret)))
+    return finish(public_key_steps(secret))
+
+
+def public_key_steps(secret):
+    """public_key(secret) in steps."""
+    return _public_key(_secret_scalar(secret))
+
+
+def _public_key(scalar):
+    return _encode_point((yield from CURVE.multiply_steps(scalar)))
 
 
 def sign(secret, digest):
     """The signature r || s || v (65 bytes) of `digest`; the same for the same arguments."""
-    d = _secret_scalar(secret)
-    z = int.from_bytes(_checked("digest", digest, 32), "big")
+    return finish(sign_steps(secret, digest))
+
+
+def sign_steps(secret, digest):
+    """sign(secret, digest) in steps."""
+    return _sign(_secret_scalar(secret), secret, _checked("digest", digest, 32))
+
+
+def _sign(d, secret, digest):
+    z = int.from_bytes(digest, "big")
     for k in nonces(secret, digest, N):
-        r, y = multiply(k)
+        yield
+        r, y = yield from CURVE.multiply_steps(k)
+        yield
         s = inverse(k, N) * (z + r * d) % N
         if r < N and s:  # r of N and above has no v of 0 or 1
             break
@@ -47,32 +69,53 @@ def sign(secret, digest):
 
 def verify(public, digest, signature):
     """Whether `signature` is one of `digest` by `public`. Of 65 bytes, v must be right and s low; of 64 bytes, s may be high."""
+    return finish(verify_steps(public, digest, signature))
+
+
+def verify_steps(public, digest, signature):
+    """verify(public, digest, signature) in steps."""
     point = _decode_point(public)
-    if len(_checked("signature", signature, 64, 65)) == 65:
-        return recover(digest, signature) == bytes(public)
     z = int.from_bytes(_checked("digest", digest, 32), "big")
-    r, s = _decode_pair(signature)
+    if len(_checked("signature", signature, 64, 65)) == 65:
+        return _verify_recoverable(public, z, signature)
+    return _verify(point, z, *_decode_pair(signature))
+
+
+def _verify_recoverable(public, z, signature):
+    return (yield from _recover(z, *_decode_pair(signature), signature[64])) == bytes(public)
+
+
+def _verify(point, z, r, s):
     if not (0 < r < N and 0 < s < N):
         return False
     w = inverse(s, N)
-    found = multiply(z * w % N, point, r * w % N)
+    yield
+    found = yield from CURVE.multiply_steps(z * w % N, point, r * w % N)
     return found is not None and found[0] % N == r
 
 
 def recover(digest, signature):
     """The public key (64 bytes) that made the 65-byte `signature` of `digest`, or None if there is none, v is not 0 or 1, or s is not low."""
+    return finish(recover_steps(digest, signature))
+
+
+def recover_steps(digest, signature):
+    """recover(digest, signature) in steps."""
     z = int.from_bytes(_checked("digest", digest, 32), "big")
-    r, s = _decode_pair(_checked("signature", signature, 65))
-    v = signature[64]
+    return _recover(z, *_decode_pair(_checked("signature", signature, 65)), signature[64])
+
+
+def _recover(z, r, s, v):
     if v > 1 or not (0 < r < N and 0 < s <= _HALF_N):
         return None
-    y = square_root((r * r * r + 7) % P)
+    y = yield from square_root_steps((r * r * r + 7) % P)
     if y is None:
         return None
     if y & 1 != v:
         y = P - y
     w = inverse(r, N)
-    point = multiply(-z * w % N, (r, y), s * w % N)
+    yield
+    point = yield from CURVE.multiply_steps(-z * w % N, (r, y), s * w % N)
     return None if point is None else _encode_point(point)
 
 

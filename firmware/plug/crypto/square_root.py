@@ -1,6 +1,12 @@
 """The square root modulo the prime of secp256k1, by one exponentiation: p is 3 modulo 4."""
 
-from plug.crypto.secp256k1_field import END, FIRST_SLOT, MUL, SLOT_BYTES, SQR, P, element, load, run
+from micropython import const
+
+from plug.crypto.field import END, FIRST_SLOT, MUL, SLOT_BYTES, SQR
+from plug.crypto.secp256k1_curve import FIELD, P
+from plug.crypto.steps import finish
+
+_STEP_BYTES = const(400)  # of a program: 100 operations
 
 # Slots: _ONES_n is the value to the power 2^n - 1.
 _ONES_1 = FIRST_SLOT
@@ -33,16 +39,23 @@ _STEPS = (
 
 def square_root(value):
     """A square root of `value` (0 <= value < P) modulo P, or None if it has none."""
+    return finish(square_root_steps(value))
+
+
+def square_root_steps(value):
+    """square_root(value) in steps; nothing is wiped, no secret has a root to take."""
     slots = bytearray(_SLOTS * SLOT_BYTES)
-    load(slots, _ONES_1, value.to_bytes(32, "little"), 0)
+    FIELD.put(slots, _ONES_1, value)
+    program = bytearray()
     source = _ONES_1
     for squarings, factor, target in _STEPS:
-        first = bytes((SQR, target, source, source))
-        others = bytes((SQR, target, target, target)) * (squarings - 1)
-        program = first + others + bytes((MUL, target, target, factor, END))
-        run(program, program, 0, slots)
+        program += (
+            bytes((SQR, target, source, source)) + bytes((SQR, target, target, target)) * (squarings - 1) + bytes((MUL, target, target, factor))
+        )
         source = target
-    program = bytes((SQR, source, source, source, SQR, source, source, source, END))
-    run(program, program, 0, slots)
-    root = element(slots, source, bytearray(33))
+    program += bytes((SQR, source, source, source)) * 2
+    for offset in range(0, len(program), _STEP_BYTES):
+        FIELD.run(program[offset : offset + _STEP_BYTES] + bytes((END,)), slots)
+        yield
+    root = FIELD.value(slots, source, bytearray(33))
     return root if root * root % P == value else None

@@ -4,18 +4,18 @@
 class EnergyRegister:
     """Counts become energy at the exact ratio `energy_per_count_num / energy_per_count_den` mWh.
 
-    `total_mwh`, what flowed to the car, starts at the given value and never decreases; `reverse_mwh`, what flowed back, starts
-    at 0 and is kept apart. Both are rounded down; what is left of a mWh is carried to the next call. Raises ValueError for a
+    `total_mwh`, what flowed to the car, and `reverse_mwh`, what flowed back, start at the given values, never decrease, and are kept
+    apart. Both are rounded down; what is left of a mWh is carried to the next call. Raises ValueError for a
     negative total or a ratio that is not positive.
     """
 
-    def __init__(self, total_mwh, energy_per_count_num, energy_per_count_den):
-        if total_mwh < 0:
-            raise ValueError(f"total_mwh is {total_mwh}: an energy register is never negative")
+    def __init__(self, total_mwh, energy_per_count_num, energy_per_count_den, reverse_mwh=0):
+        if total_mwh < 0 or reverse_mwh < 0:
+            raise ValueError(f"totals are {total_mwh} and {reverse_mwh} mWh: an energy register is never negative")
         if energy_per_count_num <= 0 or energy_per_count_den <= 0:
             raise ValueError(f"energy per count is {energy_per_count_num}/{energy_per_count_den} mWh: must be positive")
         self.total_mwh = total_mwh
-        self.reverse_mwh = 0
+        self.reverse_mwh = reverse_mwh
         self._num = energy_per_count_num
         self._den = energy_per_count_den
         self._rest = 0  # of a mWh, times the denominator

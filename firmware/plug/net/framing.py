@@ -8,6 +8,7 @@ from micropython import const
 from plug.errors import BadFrame
 
 MAX_FRAME = const(4096)
+_MAX_BRACKETS = const(64)
 
 
 def encode(message):
@@ -23,6 +24,8 @@ def decode(line):
     body = line[9:-1]
     if line[:8] != b"%08x" % crc32(body):
         raise BadFrame("CRC is %08x, the frame says %s" % (crc32(body), line[:8]))
+    if body.count(b"{") + body.count(b"[") > _MAX_BRACKETS:  # printing what is nested too deeply would exhaust the stack
+        raise BadFrame(f"more than {_MAX_BRACKETS} opening brackets")
     try:
         message = json.loads(body)
     except ValueError:

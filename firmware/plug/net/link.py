@@ -1,12 +1,13 @@
 """The plug's side of the link to the relay: connects for ever, sends what is not acknowledged, hands on what comes (docs/protocol.md section 2)."""
 
 import asyncio
-import json
 
 from micropython import const
 
 from plug.errors import BadFrame
+from plug.ledger import TAG_BYTES
 from plug.net.framing import LineReader, encode
+from plug.session import session_message
 
 QUEUE_LENGTH = const(16)
 SILENCE_MS = const(600_000)
@@ -19,23 +20,25 @@ LONGEST_PAUSE_S = const(60)
 class Link:
     """One TCP connection at a time.
 
-    `greeting()` returns the first messages of a connection, `handle(line)` the replies to a line.
+    `greeting()` returns the first messages of a connection, the coroutine `handle(line)` the replies to a line; `beat()` is called by every
+    turn of the loop. Receipts are known by their session's tag.
     """
 
-    def __init__(self, host, port, wifi, clock, session, outbox, greeting, handle):
+    def __init__(self, host, port, wifi, clock, session, ledger, greeting, handle, beat):
         self._host = host
         self._port = port
         self._wifi = wifi
         self._clock = clock
         self._session = session
-        self._outbox = outbox
+        self._ledger = ledger
         self._greeting = greeting
         self._handle = handle
+        self._beat = beat
         self._queue = []
         self._wake = asyncio.Event()
-        self._acknowledged = {}  # session -> sequence
+        self._acknowledged = {}  # tag -> sequence
         self._sent = {}  # the same, on this connection
-        self._final = {}  # the same, of the outbox's receipts
+        self._final = {}  # the same, of ended sessions
         self._heard_ms = 0
         self._answered = False
         self.is_up = False
@@ -49,14 +52,16 @@ class Link:
         self._wake.set()
 
     def acknowledge(self, session, sequence):
-        """Note that the relay has a receipt."""
-        if self._sent.get(session, 0) >= sequence > self._acknowledged.get(session, 0):
-            self._acknowledged[session] = sequence
+        """Note that the relay has a receipt of a session (32 bytes)."""
+        tag = session[:TAG_BYTES]
+        if self._sent.get(tag, 0) >= sequence > self._acknowledged.get(tag, 0):
+            self._acknowledged[tag] = sequence
 
     async def run(self):
         """Keep the link up for ever."""
         pause_s = 1
         while True:
+            self._beat()
             try:
                 if await self._wifi.join():
                     reader, writer = await asyncio.wait_for(asyncio.open_connection(self._host, self._port), CONNECT_S)
@@ -79,6 +84,7 @@ class Link:
         receiver = asyncio.create_task(self._receive(LineReader(reader)))
         try:
             while not receiver.done() and self._clock.tick() - self._heard_ms < SILENCE_MS:
+                self._beat()
                 if self._wake.is_set():
                     self._wake.clear()
                     await self._send_all(writer)
@@ -97,32 +103,36 @@ class Link:
     async def _send_all(self, writer):
         while self._queue:
             await self._write(writer, self._queue.pop(0))
-        unpaid = self._outbox.unpaid()
-        for session in unpaid:
-            if self._final.get(session, 1 << 32) > max(self._sent.get(session, 0), self._acknowledged.get(session, 0)):
-                entry = json.loads(self._outbox.payload(session))
-                self._final[session] = entry["receipt"]["receipt"]["sequence"]
-                await self._send_receipt(writer, entry["session"], entry["receipt"])
+        tags = self._ledger.unpaid()
+        for tag in tags:
+            if self._final.get(tag, 1 << 32) > max(self._sent.get(tag, 0), self._acknowledged.get(tag, 0)):
+                entry = self._ledger.entry(tag)
+                if entry is None:  # damaged: the others must still be sent
+                    self._final[tag] = 0
+                    continue
+                document, receipt = entry
+                self._final[tag] = receipt["receipt"]["sequence"]
+                await self._send_receipt(writer, tag, session_message(receipt["receipt"]["session"], document), receipt)
         running = self._session.newest_messages()
         if running is not None:
             await self._send_receipt(writer, *running)
-            unpaid.append(running[0]["session"])
-        self._acknowledged = _only(self._acknowledged, unpaid)
-        self._final = _only(self._final, unpaid)
+            tags.append(running[0])
+        self._acknowledged = _only(self._acknowledged, tags)
+        self._final = _only(self._final, tags)
 
-    async def _send_receipt(self, writer, session_message, receipt_message):
-        session = session_message["session"]
-        if session not in self._sent:
-            self._sent[session] = 0
-            await self._write(writer, session_message)
+    async def _send_receipt(self, writer, tag, session, receipt_message):
+        if tag not in self._sent:
+            self._sent[tag] = 0
+            await self._write(writer, session)
         if receipt_message is None:
             return
         sequence = receipt_message["receipt"]["sequence"]
-        if sequence > max(self._sent[session], self._acknowledged.get(session, 0)):
-            self._sent[session] = sequence
+        if sequence > max(self._sent[tag], self._acknowledged.get(tag, 0)):
+            self._sent[tag] = sequence
             await self._write(writer, receipt_message)
 
     async def _write(self, writer, message):
+        self._beat()
         writer.write(encode(message))
         await asyncio.wait_for(writer.drain(), SEND_S)
 
@@ -138,7 +148,7 @@ class Link:
                     return
                 self._heard_ms = self._clock.tick()
                 self._answered = True
-                for message in self._handle(line):
+                for message in await self._handle(line):
                     self.send(message)
         except OSError as error:
             print(f"link: {error!r}")
@@ -146,5 +156,5 @@ class Link:
             self._wake.set()
 
 
-def _only(sequences, sessions):
-    return {session: sequence for session, sequence in sequences.items() if session in sessions}
+def _only(sequences, tags):
+    return {tag: sequence for tag, sequence in sequences.items() if tag in tags}

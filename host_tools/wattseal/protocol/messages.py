@@ -26,9 +26,11 @@ Address = Annotated[bytes, "address"]
 Hash = Annotated[bytes, "bytes32"]
 Signature = Annotated[bytes, "signature"]
 Uint1 = Annotated[int, "uint1"]
+Int64 = Annotated[int, "int64"]
 Uint32 = Annotated[int, "uint32"]
 Uint63 = Annotated[int, "uint63"]
 Uint64 = Annotated[int, "uint64"]
+Uint96 = Annotated[int, "uint96"]
 Uint256 = Annotated[int, "uint256"]
 Text = Annotated[str, "text"]
 State = Annotated[str, "state"]
@@ -141,11 +143,13 @@ class Hello(Message):
 
 @dataclass(frozen=True)
 class Offer(Message):
-    """The plug is free; a voucher must carry this nonce."""
+    """The plug is free; a voucher must carry this nonce and pay at least these prices (token base units)."""
 
     type = "offer"
     nonce: Uint64
     issued_at: Uint64
+    price_per_kwh: Uint96
+    price_per_hour: Uint96
 
 
 @dataclass(frozen=True)
@@ -183,9 +187,17 @@ class Status(Message):
     at: Uint63
     voltage_mv: Uint63
     current_ma: Uint63
-    power_mw: Annotated[int, "int64"]
+    power_mw: Int64
     register_mwh: Uint63
     contactor: Uint1
+    frequency_mhz: Uint32 | None
+    contact_mc: Int64 | None
+    plug_mc: Int64 | None
+    guard: Text
+    waits_for: Text | None
+    trip: Text | None
+    trip_detail: Text | None
+    weld: Text
 
 
 @dataclass(frozen=True)
@@ -264,11 +276,44 @@ class Settled(Message):
 
 
 @dataclass(frozen=True)
+class End(Message):
+    """The host ends a session."""
+
+    type = "end"
+    session: Hash
+
+
+@dataclass(frozen=True)
+class Budget(Message):
+    """What a site grants the plug for the next 15 minutes."""
+
+    type = "budget"
+    current_ma: Uint32
+
+
+@dataclass(frozen=True)
+class ClearTrip(Message):
+    """The host has looked at a tripped plug."""
+
+    type = "clear_trip"
+
+
+@dataclass(frozen=True)
+class Reboot(Message):
+    """The host restarts a plug whose contacts are open."""
+
+    type = "reboot"
+
+
+@dataclass(frozen=True)
 class Ping(Message):
     """Asks for `pong`."""
 
     type = "ping"
 
+
+Command = End | Budget | ClearTrip | Reboot
+_COMMANDS: dict[str, type[Command]] = {kind.type: kind for kind in get_args(Command)}
 
 PlugMessage = Hello | Offer | SessionMessage | ReceiptMessage | Status | Refused | Pong
 _PLUG_MESSAGES: dict[str, type[PlugMessage]] = {kind.type: kind for kind in get_args(PlugMessage)}
@@ -279,6 +324,14 @@ def parse_plug_message(frame: Mapping[str, Any]) -> PlugMessage:
     kind = _PLUG_MESSAGES.get(frame["type"])
     if kind is None:
         raise UnknownType(f"no message type {frame['type']!r:.40}; this relay speaks version {PROTOCOL_VERSION} of the protocol")
+    return kind.from_wire({key: value for key, value in frame.items() if key != "type"})
+
+
+def parse_command(frame: Mapping[str, Any]) -> Command:
+    """Read a host's command to a plug, an object with its `type`. Raises Malformed."""
+    kind = _COMMANDS.get(frame["type"]) if isinstance(frame.get("type"), str) else None
+    if kind is None:
+        raise Malformed(f"type is {frame.get('type')!r:.40}; expected one of {', '.join(_COMMANDS)}")
     return kind.from_wire({key: value for key, value in frame.items() if key != "type"})
 
 

@@ -15,16 +15,17 @@ _LAST_SECOND = 253_402_300_799  # of the year 9999, the last that TM can write
 # Printable ASCII without quotes and backslash (no escapes to disagree on) and without the pipe that separates OCMF sections.
 _FIRMWARE = re.compile(r"[ !#-\[\]-{}~]{1,64}")
 _SALT = re.compile(r"[0-9a-f]{32}")
-_KEYS = ("FV", "GI", "GS", "GV", "PG", "IS", "IL", "IF", "IT", "ID", "XS", "XN", "RD")
+_CALIBRATION = re.compile(r"[0-9a-f]{64}")
+_KEYS = ("FV", "GI", "GS", "GV", "PG", "IS", "IL", "IF", "IT", "ID", "XS", "XN", "XC", "RD")
 
 
-def build(receipt: Receipt, plug: bytes, firmware: str, salt: bytes) -> str:
+def build(receipt: Receipt, plug: bytes, firmware: str, salt: bytes, calibration: bytes) -> str:
     """Return the payload text for a receipt's session, sequence, times, readings and final flag.
 
-    `plug` is a 20-byte address, `salt` 16 random bytes. The receipt's `evidence` is not read. Raises BadEvidence where a time has no
-    calendar date or the firmware name does not fit.
+    `plug` is a 20-byte address, `salt` 16 random bytes, `calibration` the SHA-256 (32 bytes) of the meter's calibration. The receipt's
+    `evidence` is not read. Raises BadEvidence where a time has no calendar date or the firmware name does not fit.
     """
-    return json.dumps(_payload(receipt, plug, firmware, salt.hex()), separators=(",", ":"))
+    return json.dumps(_payload(receipt, plug, firmware, salt.hex(), calibration.hex()), separators=(",", ":"))
 
 
 def check(payload: str, receipt: Receipt, plug: bytes) -> None:
@@ -38,17 +39,19 @@ def check(payload: str, receipt: Receipt, plug: bytes) -> None:
         raise BadEvidence(f"the OCMF payload is no JSON: {error}") from error
     if not isinstance(found, dict) or set(found) != set(_KEYS):
         raise BadEvidence(f"the OCMF payload's keys are not {', '.join(_KEYS)}")
-    expected = _payload(receipt, plug, found["GV"], found["XN"])
+    expected = _payload(receipt, plug, found["GV"], found["XN"], found["XC"])
     for key in _KEYS:
         if not _same(found[key], expected[key]):
             raise BadEvidence(f"OCMF {key} is {found[key]!r:.200}; by the receipt it is {expected[key]!r}")
 
 
-def _payload(receipt: Receipt, plug: bytes, firmware: object, salt: object) -> dict[str, Any]:
+def _payload(receipt: Receipt, plug: bytes, firmware: object, salt: object, calibration: object) -> dict[str, Any]:
     if not isinstance(firmware, str) or not _FIRMWARE.fullmatch(firmware):
         raise BadEvidence(f"OCMF GV is {firmware!r:.80}; expected 1 to 64 plain characters")
     if not isinstance(salt, str) or not _SALT.fullmatch(salt):
         raise BadEvidence(f"OCMF XN is {salt!r:.80}; expected 32 lower-case hex digits")
+    if not isinstance(calibration, str) or not _CALIBRATION.fullmatch(calibration):
+        raise BadEvidence(f"OCMF XC is {calibration!r:.80}; expected 64 lower-case hex digits")
     return {
         "FV": "1.0",
         "GI": "Wattseal",
@@ -62,6 +65,7 @@ def _payload(receipt: Receipt, plug: bytes, firmware: object, salt: object) -> d
         "ID": "",
         "XS": to_hex(receipt.session),
         "XN": salt,
+        "XC": calibration,
         "RD": [
             _reading(receipt.startedAt, "B", receipt.registerWh),
             _reading(receipt.asOf, "E" if receipt.final else "C", receipt.registerWh + receipt.energyWh),

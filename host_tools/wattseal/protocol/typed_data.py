@@ -43,6 +43,8 @@ FLAG_POWER_LOST: Final = 1 << 4
 FLAG_DRIVER_STOP: Final = 1 << 5
 FLAG_CAP_REACHED: Final = 1 << 6
 FLAG_TIME_OUT: Final = 1 << 7
+FLAG_UNPLUGGED: Final = 1 << 16
+FLAG_HOST_STOP: Final = 1 << 17
 KNOWN_FLAGS: Final = 0x00FF
 
 START_WINDOW_S: Final = 3600

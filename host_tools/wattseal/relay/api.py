@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from wattseal.errors import Malformed, PlugRefused, UnknownSession, WattsealError
 from wattseal.protocol.framing import strict_json
-from wattseal.protocol.messages import Voucher, due, read_hex, to_hex
+from wattseal.protocol.messages import Voucher, due, parse_command, read_hex, to_hex
 from wattseal.relay.service import Relay
 
 MAX_BODY_BYTES = 16 << 10
@@ -34,7 +34,7 @@ _STATUS_OF_CODE = {
     "plug_silent": 504,
 }
 # Codes of a plug that ask for another moment; its others ask for another voucher.
-_PLUG_IS_NOT_READY = ("busy", "no_clock", "stale_nonce", "outbox_full", "bad_state")
+_PLUG_IS_NOT_READY = ("busy", "no_clock", "stale_nonce", "outbox_full", "bad_state", "tripped", "meter_fault")
 
 
 def make_app(relay: Relay, loopback_only: bool) -> Starlette:
@@ -43,6 +43,7 @@ def make_app(relay: Relay, loopback_only: bool) -> Starlette:
         Route("/healthz", _health),
         Route("/plugs", _plugs),
         Route("/plugs/{plug}/offer", _offer),
+        Route("/plugs/{plug}/commands", _command, methods=["POST"]),
         Route("/plugs/{plug}/vouchers", _submit_voucher, methods=["POST"]),
         Route("/sessions/{session}", _session),
         Route("/sessions/{session}/receipts", _receipts),
@@ -98,6 +99,8 @@ async def _offer(request: Request) -> Response:
             "plug": to_hex(plug),
             "nonce": offer.nonce,
             "issued_at": offer.issued_at,
+            "price_per_kwh": offer.price_per_kwh,
+            "price_per_hour": offer.price_per_hour,
             "rated_power_w": hello and hello.rated_power_w,
             "chain_id": relay.chain_id,
             "contract": to_hex(relay.contract),
@@ -111,6 +114,14 @@ async def _submit_voucher(request: Request) -> Response:
     voucher = Voucher.from_wire(body["voucher"])
     session = await _relay(request).submit_voucher(plug, voucher, read_hex("signature", body["signature"], 65))
     return JSONResponse({"session": to_hex(session)}, 201)
+
+
+async def _command(request: Request) -> Response:
+    plug = _path_bytes(request, "plug", 20)
+    if request.headers.get("content-type") != "application/json":  # a page of another site cannot send this type unasked
+        raise HTTPException(415, "send content-type: application/json")
+    await _relay(request).command(plug, parse_command(await _json_object(request)))
+    return JSONResponse({"plug": to_hex(plug)}, 202)
 
 
 async def _stop(request: Request) -> Response:
@@ -187,6 +198,13 @@ def _query_integer(request: Request, name: str, default: int) -> int:
 
 
 async def _body(request: Request, *keys: str) -> Mapping[str, Any]:
+    body = await _json_object(request)
+    if set(body) != set(keys):
+        raise Malformed(f"the body must be an object with exactly {', '.join(keys)}")
+    return body
+
+
+async def _json_object(request: Request) -> Mapping[str, Any]:
     data = bytearray()
     async for chunk in request.stream():
         data += chunk
@@ -196,8 +214,8 @@ async def _body(request: Request, *keys: str) -> Mapping[str, Any]:
         body = strict_json(bytes(data))
     except ValueError as error:
         raise Malformed(f"the body is no JSON: {error}") from error
-    if not isinstance(body, dict) or set(body) != set(keys):
-        raise Malformed(f"the body must be an object with exactly {', '.join(keys)}")
+    if not isinstance(body, dict):
+        raise Malformed("the body is no object")
     return body
 
 

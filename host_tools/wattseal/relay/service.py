@@ -19,6 +19,7 @@ from wattseal.gateway.types import SessionState, Settlement
 from wattseal.protocol.eip712 import domain_separator
 from wattseal.protocol.messages import (
     Ack,
+    Command,
     Lock,
     Offer,
     PlugMessage,
@@ -126,6 +127,10 @@ class Relay:
         newest = self.store.newest_receipt(session)
         if newest is None or not newest.receipt.final:
             await self.connection(voucher.plug).ask(StopMessage(session, signature), session)
+
+    async def command(self, plug: bytes, command: Command) -> None:
+        """Hand the host's command to a plug; its next status shows what came of it. Raises UnknownPlug or PlugOffline."""
+        await self.connection(plug).send(command)
 
     def _voucher(self, session: bytes) -> Voucher:
         message = self.store.voucher(session)

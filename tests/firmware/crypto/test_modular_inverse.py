@@ -3,8 +3,7 @@
 from plug.crypto import modular_inverse
 from plug.crypto.keccak import keccak256
 from plug.crypto.modular_inverse import inverse
-from plug.crypto.secp256k1_field import P
-from plug.crypto.secp256k1_point import N
+from plug.crypto.secp256k1_curve import N, P
 from run_in_micropython import raises
 
 

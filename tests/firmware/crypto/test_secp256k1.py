@@ -4,9 +4,9 @@ from binascii import unhexlify
 from hashlib import sha256
 
 from plug.crypto import secp256k1
-from plug.crypto.secp256k1_field import P
-from plug.crypto.secp256k1_point import N, multiply
+from plug.crypto.secp256k1_curve import CURVE, N, P
 from plug.crypto.square_root import square_root
+from plug.crypto.steps import finish
 from run_in_micropython import raises
 
 # RFC 6979 with low s on secp256k1, published with trezor-crypto and many other libraries: secret, message, r || s.
@@ -68,16 +68,18 @@ def test_digests_at_the_ends_of_the_range():
 
 
 def test_nonces_whose_point_has_no_v_are_passed_over():
-    def large_x(k):
-        asked.append(k)
-        return (N + 5, 1) if len(asked) == 1 else multiply(k)
+    class Large:
+        def multiply_steps(self, k):
+            asked.append(k)
+            point = yield from CURVE.multiply_steps(k)
+            return (N + 5, 1) if len(asked) == 1 else point
 
     asked = []
-    secp256k1.multiply = large_x
+    secp256k1.CURVE = Large()
     try:
         signature = secp256k1.sign(SECRET, DIGEST)
     finally:
-        secp256k1.multiply = multiply
+        secp256k1.CURVE = CURVE
     assert len(asked) == 2
     assert secp256k1.recover(DIGEST, signature) == secp256k1.public_key(SECRET)
 
@@ -125,13 +127,46 @@ def test_r_that_is_no_coordinate_recovers_nothing():
 
 
 def test_sums_at_infinity_are_no_signature():
-    x, y = multiply(77)
+    x, y = CURVE.multiply(77)
     s = 123456789
     digest = be(s * 77 % N)  # s * R - z * G = 0
     assert secp256k1.recover(digest, be(x) + be(s) + bytes((y & 1,))) is None
     d = int.from_bytes(SECRET, "big")
     digest = be(-x * d % N)  # z + r * d = 0
     assert not secp256k1.verify(secp256k1.public_key(SECRET), digest, be(x) + be(s))
+
+
+def test_stepping_forms_give_the_same_in_turns():
+    public = secp256k1.public_key(SECRET)
+    signature = secp256k1.sign(SECRET, DIGEST)
+    jobs = [secp256k1.sign_steps(SECRET, DIGEST), secp256k1.recover_steps(DIGEST, signature), secp256k1.public_key_steps(SECRET)]
+    jobs += [secp256k1.verify_steps(public, DIGEST, signature), secp256k1.verify_steps(public, DIGEST, signature[:64])]
+    results = [None] * len(jobs)
+    turns = 0
+    while any(jobs):
+        for i, job in enumerate(jobs):
+            try:
+                if job:
+                    assert next(job) is None
+            except StopIteration as end:
+                results[i] = end.value
+                jobs[i] = None
+        turns += 1
+    assert results == [signature, public, public, True, True]
+    assert turns > 20
+
+
+def test_stepping_forms_check_arguments_at_once():
+    for field, function, *arguments in (
+        ("secret", secp256k1.public_key_steps, be(0)),
+        ("secret", secp256k1.sign_steps, be(N), DIGEST),
+        ("digest", secp256k1.sign_steps, SECRET, DIGEST[1:]),
+        ("digest", secp256k1.recover_steps, None, bytes(65)),
+        ("signature", secp256k1.recover_steps, DIGEST, bytes(64)),
+        ("signature", secp256k1.verify_steps, secp256k1.public_key(SECRET), DIGEST, bytes(63)),
+    ):
+        assert str(raises(ValueError, function, *arguments)).startswith(field), (field, function)
+    assert finish(secp256k1.recover_steps(DIGEST, bytes(65))) is None
 
 
 def test_wrong_arguments_are_named():

@@ -18,7 +18,7 @@ ACTORS = Actors()
 SESSION = ACTORS.session()
 FRAMES: list[dict[str, Any]] = [
     ACTORS.hello(),
-    {"type": "offer", "nonce": 2**64 - 1, "issued_at": ACTORS.now},
+    {"type": "offer", "nonce": 2**64 - 1, "issued_at": ACTORS.now, "price_per_kwh": 0, "price_per_hour": 2**96 - 1},
     SESSION.frame(),
     ACTORS.receipt_message(SESSION.session, 1).frame(),
     ACTORS.status("charging", SESSION.session),

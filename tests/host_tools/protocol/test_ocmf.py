@@ -16,7 +16,7 @@ RECEIPT = ACTORS.receipt(b"\xab" * 32, 3, startedAt=1772374800, asOf=1772375700,
 FINAL = ACTORS.receipt(b"\xab" * 32, 3, final=True)
 PAYLOAD = (
     '{"FV":"1.0","GI":"Wattseal","GS":"0x' + ACTORS.plug.hex() + '","GV":"0.1.0","PG":"T3","IS":true,"IL":"NONE","IF":[],"IT":"NONE","ID":"",'
-    '"XS":"0x' + "ab" * 32 + '","XN":"' + "5c" * 16 + '","RD":['
+    '"XS":"0x' + "ab" * 32 + '","XN":"' + "5c" * 16 + '","XC":"' + "ca" * 32 + '","RD":['
     '{"TM":"2026-03-01T14:20:00,000+0000 R","TX":"B","RV":20000,"RI":"1-0:1.8.0*255","RU":"Wh","ST":"G"},'
     '{"TM":"2026-03-01T14:35:00,000+0000 R","TX":"C","RV":20500,"RI":"1-0:1.8.0*255","RU":"Wh","ST":"G"}]}'
 )
@@ -32,12 +32,12 @@ def changed(**members: Any) -> str:
 
 
 def test_the_payload_is_the_one_of_the_page() -> None:
-    assert ocmf.build(RECEIPT, ACTORS.plug, "0.1.0", b"\x5c" * 16) == PAYLOAD
+    assert ocmf.build(RECEIPT, ACTORS.plug, "0.1.0", b"\x5c" * 16, b"\xca" * 32) == PAYLOAD
     check(PAYLOAD)
 
 
 def test_the_final_reading_ends_the_transaction() -> None:
-    payload = ocmf.build(FINAL, ACTORS.plug, "0.1.0", bytes(16))
+    payload = ocmf.build(FINAL, ACTORS.plug, "0.1.0", bytes(16), bytes(32))
     assert json.loads(payload)["RD"][1]["TX"] == "E"
     check(payload, FINAL)
     with pytest.raises(BadEvidence, match="RD"):

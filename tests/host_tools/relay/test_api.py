@@ -45,7 +45,7 @@ async def api(running: RunningRelay) -> AsyncIterator[httpx.AsyncClient]:
 
 async def offering(running: RunningRelay) -> ScriptedPlug:
     plug = await running.connect()
-    await plug.send({"type": "offer", "nonce": 7, "issued_at": running.actors.now})
+    await plug.send({"type": "offer", "nonce": 7, "issued_at": running.actors.now, "price_per_kwh": 0, "price_per_hour": 0})
     await until(lambda: running.relay.connection(running.actors.plug).offer is not None)
     return plug
 
@@ -63,6 +63,8 @@ async def test_a_drivers_way_from_offer_to_settlement(running: RunningRelay, api
         "plug": to_hex(actors.plug),
         "nonce": 7,
         "issued_at": actors.now,
+        "price_per_kwh": 0,
+        "price_per_hour": 0,
         "rated_power_w": 2300,
         "chain_id": actors.chain_id,
         "contract": to_hex(actors.contract),
@@ -195,3 +197,31 @@ async def test_the_loopback_names_are_taken(api: httpx.AsyncClient, host: str) -
 async def test_any_host_is_taken_elsewhere(running: RunningRelay) -> None:
     async with serving(running, loopback_only=False) as api:
         assert (await api.get("/healthz", headers={"host": "relay.example"})).status_code == 200
+
+
+async def test_the_hosts_commands_reach_the_plug(running: RunningRelay, api: httpx.AsyncClient) -> None:
+    plug = await running.connect()
+    path = f"/plugs/{to_hex(running.actors.plug)}/commands"
+    for command in (
+        {"type": "clear_trip"},
+        {"type": "reboot"},
+        {"type": "budget", "current_ma": 6000},
+        {"type": "end", "session": "0x" + "ab" * 32},
+    ):
+        assert (await api.post(path, json=command)).status_code == 202
+        assert await plug.expect(command["type"]) == command
+
+
+@pytest.mark.parametrize(
+    "command",
+    [{}, {"type": "format"}, {"type": ["end"]}, {"type": "budget", "current_ma": -1}, {"type": "budget"}, {"type": "reboot", "now": 1}, []],
+)
+async def test_a_command_that_is_none_goes_nowhere(running: RunningRelay, api: httpx.AsyncClient, command: Any) -> None:
+    await running.connect()
+    assert (await api.post(f"/plugs/{to_hex(running.actors.plug)}/commands", json=command)).status_code == 422
+
+
+async def test_a_page_of_another_site_cannot_command_a_plug(running: RunningRelay, api: httpx.AsyncClient) -> None:
+    await running.connect()
+    answer = await api.post(f"/plugs/{to_hex(running.actors.plug)}/commands", content='{"type": "reboot"}', headers={"content-type": "text/plain"})
+    assert answer.status_code == 415

@@ -386,7 +386,7 @@ async def ask_voucher(running: RunningRelay) -> asyncio.Task[bytes]:
 
 async def test_a_voucher_is_handed_to_the_plug_and_stored_when_it_accepts(running: RunningRelay) -> None:
     plug = await running.connect()
-    await plug.send({"type": "offer", "nonce": 7, "issued_at": running.actors.now})
+    await plug.send({"type": "offer", "nonce": 7, "issued_at": running.actors.now, "price_per_kwh": 0, "price_per_hour": 0})
     await until(lambda: running.relay.connection(running.actors.plug).offer is not None)
     assert running.relay.offer(running.actors.plug).nonce == 7
     asking = await ask_voucher(running)

@@ -1,8 +1,9 @@
-"""Group law of secp256k1: every case of an addition, also where the comb meets one."""
+"""Group law of secp256k1: every case of an addition, also where the comb meets one; the endomorphism."""
 
-from plug.crypto import secp256k1_point
-from plug.crypto.secp256k1_field import P
-from plug.crypto.secp256k1_point import Accumulator, N, multiply
+from plug.crypto import curve
+from plug.crypto.curve import Accumulator
+from plug.crypto.keccak import keccak256
+from plug.crypto.secp256k1_curve import BETA, CURVE, LAMBDA, N, P, split
 from run_in_micropython import raises
 
 # SEC 2, version 2, section 2.4.1; 2 * G is public too, as the key of the secret 2.
@@ -17,13 +18,16 @@ DOUBLING_SECRETS = (
 )
 
 
+multiply = CURVE.multiply
+
+
 def encode(point):
     return point[0].to_bytes(32, "little") + point[1].to_bytes(32, "little")
 
 
 def total(*terms):
     """The sum of points; each term is (point, negative)."""
-    accumulator = Accumulator()
+    accumulator = Accumulator(CURVE)
     for point, negative in terms:
         accumulator.add(encode(point), 0, negative)
     return accumulator.affine()
@@ -45,7 +49,7 @@ def test_additions():
 
 
 def test_infinity_stays_when_doubled():
-    accumulator = Accumulator()
+    accumulator = Accumulator(CURVE)
     accumulator.double()
     assert accumulator.affine() is None
     accumulator.add(encode(G), 0, False)
@@ -55,7 +59,7 @@ def test_infinity_stays_when_doubled():
 
 
 def test_affine_leaves_a_usable_point():
-    accumulator = Accumulator()
+    accumulator = Accumulator(CURVE)
     accumulator.add(encode(G), 0, False)
     accumulator.double()
     accumulator.affine()
@@ -84,6 +88,25 @@ def test_sums_of_two_multiples():
             assert multiply(a, TWICE_G, b) == multiply((a + 2 * b) % N), (a, b)
 
 
+def test_sums_that_meet_the_point_on_their_way():
+    # Every partial sum of these is near 0, 1, 2 ... times the point: equal points and opposite ones meet within additions.
+    for k in range(1, 9):
+        for b in (k, N - k, k * LAMBDA % N, (k + LAMBDA) % N, (1 << 128) - k):
+            for a in (k, N - k, b, N - b):
+                assert multiply(a, G, b) == multiply((a + b) % N), (a, b)
+
+
+def test_endomorphism():
+    assert pow(BETA, 3, P) == pow(LAMBDA, 3, N) == 1
+    assert multiply(LAMBDA) == (BETA * G[0] % P, G[1])
+    scalars = [N >> 1, (N >> 1) + 1, LAMBDA, N - LAMBDA, 0, 1, N - 1, 1 << 128, 1 << 255]
+    for i in range(300):
+        scalar = scalars[i] if i < len(scalars) else int.from_bytes(keccak256(bytes(i)), "big") % N
+        (k1, negative1), (k2, negative2) = split(scalar)
+        assert ((-k1 if negative1 else k1) + (-k2 if negative2 else k2) * LAMBDA - scalar) % N == 0
+        assert k1 >> 128 == k2 >> 128 == 0
+
+
 def test_coordinates_and_digits_are_wiped_even_when_it_fails():
     kept = []
 
@@ -92,10 +115,33 @@ def test_coordinates_and_digits_are_wiped_even_when_it_fails():
             kept.append(self)
             raise OSError
 
-    secp256k1_point.Accumulator = Failing
+    curve.Accumulator = Failing
     try:
         raises(OSError, multiply, 12345)
     finally:
-        secp256k1_point.Accumulator = Accumulator
+        curve.Accumulator = Accumulator
     assert not any(kept[0]._slots)
     assert not any(kept[0]._number)
+
+
+def test_coordinates_and_digits_are_wiped_when_a_caller_stops_early():
+    kept = []
+
+    class Kept(Accumulator):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            kept.append(self)
+
+    for stop in (lambda steps: steps.close(), lambda steps: raises(OSError, steps.throw, OSError)):
+        curve.Accumulator = Kept
+        try:
+            steps = CURVE.multiply_steps(12345)
+            for _ in range(5):
+                next(steps)
+        finally:
+            curve.Accumulator = Accumulator
+        assert any(kept[-1]._slots)
+        stop(steps)
+        assert not any(kept[-1]._slots)
+        assert not any(kept[-1]._number)
+    assert len(kept) == 2

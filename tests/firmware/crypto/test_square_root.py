@@ -1,0 +1,16 @@
+"""Square roots modulo the prime of secp256k1."""
+
+from plug.crypto.keccak import keccak256
+from plug.crypto.secp256k1_curve import P
+from plug.crypto.square_root import square_root
+
+
+def test_square_roots():
+    roots = 0
+    for i in range(60):
+        number = i if i < 20 else int.from_bytes(keccak256(bytes(i)), "big") % P
+        assert square_root(number * number % P) in (number, P - number)
+        other = square_root(number)
+        roots += other is not None
+        assert other is None or other * other % P == number
+    assert 10 < roots < 50  # about half of all numbers have one
