@@ -5,7 +5,7 @@ A point is an affine pair (x, y) of integers below the field's prime; None is th
 
 from micropython import const
 
-from plug.crypto.field import END, FIRST_SLOT, SLOT_BYTES, load
+from plug.crypto.field import END, FIRST_SLOT, SLOT_BYTES, clear, load
 from plug.crypto.modular_inverse import inverse
 from plug.crypto.recode import COLUMNS, columns, digits
 from plug.crypto.steps import finish
@@ -113,15 +113,17 @@ class Curve:
             else:
                 yield from accumulator.put_multiples_steps(point)
                 streams = [digits(*part) for part in (self.split(scalar) if self.split else ((scalar, False),))]
+            numbers = range(len(streams))
             yield
             # An addition of equal points, or of a point and its negative, makes Z zero for good: then again, looking at every one.
             for careful in (False, True):
                 accumulator.start(careful)
                 for i in range(len(streams[0]) - 1 if streams else COLUMNS - 1, -1, -1):
                     accumulator.double()
-                    for number, stream in enumerate(streams):
-                        if stream[i]:
-                            accumulator.add_multiple(number, stream[i])
+                    for number in numbers:
+                        digit = streams[number][i]
+                        if digit:
+                            accumulator.add_multiple(number, digit)
                     if i < COLUMNS:
                         accumulator.add(self.table, teeth[i] & 0x7F, teeth[i] >> 7)
                     if i % 3 == 0:
@@ -131,8 +133,8 @@ class Curve:
             return accumulator.affine()
         finally:
             accumulator.wipe()
-            signs[:] = bytes(len(signs))
-            teeth[:] = bytes(len(teeth))
+            clear(signs, len(signs))
+            clear(teeth, len(teeth))
 
 
 class Accumulator:
@@ -152,8 +154,8 @@ class Accumulator:
 
     def wipe(self):
         """Overwrite every coordinate; the accumulator is at infinity again."""
-        self._slots[:] = bytes(len(self._slots))
-        self._number[:] = bytes(len(self._number))
+        clear(self._slots, len(self._slots))
+        clear(self._number, len(self._number))
         self._empty = True
 
     def is_usable(self):

@@ -9,6 +9,7 @@ import micropython
 from micropython import const
 
 _RATE = const(136)
+_RATE_WORDS = const(34)
 _DIGEST = const(32)
 _STATE_WORDS = const(50)
 
@@ -24,11 +25,13 @@ _ROUND_CONSTANTS = bytearray(
 
 
 @micropython.viper
-def _absorb(state: ptr8, data: ptr8, offset: int, length: int):
-    """XOR `length` bytes of `data` from `offset` on into the state."""
+def _absorb(state: ptr32, data: ptr8, offset: int):
+    """XOR a block of `data` from `offset` on into the state. Byte by byte, for any alignment."""
+    data = ptr8(int(data) + offset)
     i = 0
-    while i < length:
-        state[i] ^= data[offset + i]
+    while i < _RATE_WORDS:
+        state[i] = data[0] ^ data[1] << 8 ^ data[2] << 16 ^ data[3] << 24 ^ state[i]
+        data = ptr8(int(data) + 4)
         i += 1
 
 
@@ -159,34 +162,24 @@ def _permute(s: ptr32, b: ptr32, constants: ptr32):
         # Chi, row by row: b0 ^ (~b1 & b2).
         k = 0
         while k < 5:
-            c0l = b[0]
-            c0h = b[1]
-            c1l = b[2]
-            c1h = b[3]
-            c2l = b[4]
-            c2h = b[5]
-            c3l = b[6]
-            c3h = b[7]
-            c4l = b[8]
-            c4h = b[9]
-            s[0] = c0l ^ (~c1l & c2l)
-            s[1] = c0h ^ (~c1h & c2h)
-            s[2] = c1l ^ (~c2l & c3l)
-            s[3] = c1h ^ (~c2h & c3h)
-            s[4] = c2l ^ (~c3l & c4l)
-            s[5] = c2h ^ (~c3h & c4h)
-            s[6] = c3l ^ (~c4l & c0l)
-            s[7] = c3h ^ (~c4h & c0h)
-            s[8] = c4l ^ (~c0l & c1l)
-            s[9] = c4h ^ (~c0h & c1h)
+            s[0] = ~b[2] & b[4] ^ b[0]
+            s[1] = ~b[3] & b[5] ^ b[1]
+            s[2] = ~b[4] & b[6] ^ b[2]
+            s[3] = ~b[5] & b[7] ^ b[3]
+            s[4] = ~b[6] & b[8] ^ b[4]
+            s[5] = ~b[7] & b[9] ^ b[5]
+            s[6] = ~b[8] & b[0] ^ b[6]
+            s[7] = ~b[9] & b[1] ^ b[7]
+            s[8] = ~b[0] & b[2] ^ b[8]
+            s[9] = ~b[1] & b[3] ^ b[9]
             s = ptr32(int(s) + 40)
             b = ptr32(int(b) + 40)
             k += 1
         s = ptr32(int(s) - 200)
         b = ptr32(int(b) - 200)
         # Iota.
-        s[0] ^= constants[i]
-        s[1] ^= constants[i + 1]
+        s[0] = s[0] ^ constants[i]
+        s[1] = s[1] ^ constants[i + 1]
         i += 2
 
 
@@ -198,12 +191,13 @@ def keccak256(data):
     scratch = bytearray(4 * _STATE_WORDS)
     offset = 0
     while len(data) - offset >= _RATE:
-        _absorb(state, data, offset, _RATE)
+        _absorb(state, data, offset)
         _permute(state, scratch, _ROUND_CONSTANTS)
         offset += _RATE
-    rest = len(data) - offset
-    _absorb(state, data, offset, rest)
-    state[rest] ^= 0x01
-    state[_RATE - 1] ^= 0x80
+    rest = bytearray(_RATE)
+    rest[: len(data) - offset] = data[offset:]
+    rest[len(data) - offset] = 0x01
+    rest[_RATE - 1] |= 0x80
+    _absorb(state, rest, 0)
     _permute(state, scratch, _ROUND_CONSTANTS)
     return bytes(state[:_DIGEST])

@@ -53,13 +53,17 @@ def sign_steps(secret, digest):
 
 def _sign(d, secret, digest):
     z = int.from_bytes(digest, "big")
-    for k in nonces(secret, digest, N):
-        yield
-        r, y = yield from CURVE.multiply_steps(k)
-        yield
-        s = inverse(k, N) * (z + r * d) % N
-        if r < N and s:  # r of N and above has no v of 0 or 1
-            break
+    candidates = nonces(secret, digest, N)
+    try:
+        for k in candidates:
+            yield
+            r, y = yield from CURVE.multiply_steps(k)
+            yield
+            s = inverse(k, N) * (z + r * d) % N
+            if r < N and s:  # r of N and above has no v of 0 or 1
+                break
+    finally:
+        candidates.close()
     v = y & 1
     if s > _HALF_N:
         s = N - s
