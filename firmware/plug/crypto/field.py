@@ -212,14 +212,28 @@ def run(a: ptr32, b: ptr32, c: int, slots: ptr32):
                 b[5] = (c >> 13) + b[5]
             else:
                 # Montgomery's reduction by 2^260. -1 / p is 1 modulo 2^13, so that each of the limbs 0 to 19 is itself the multiple of p to add, kept
-                # in words 60 to 79 with zeros around: p + 1 is 2^96 + 2^192 - 2^224 + 2^256, the last two in limbs 17 to 19 as 8184, 8191, 511.
-                z = ptr32(int(slots) + 160)
-                while k < 20:
-                    z[0] = 0
-                    z[40] = 0
-                    z = ptr32(int(z) + 4)
-                    k += 1
-                k = 0
+                # in words 60 to 79 with zeros around; the fifth slot of scratch is always zero. p + 1 is 2^96 + 2^192 - 2^224 + 2^256, the last two
+                # in limbs 17 to 19 as 8184, 8191, 511.
+                z = ptr32(int(slots) + 240)
+                a[41] = 0
+                a[42] = 0
+                a[43] = 0
+                a[44] = 0
+                a[45] = 0
+                a[46] = 0
+                a[47] = 0
+                a[48] = 0
+                a[49] = 0
+                a[50] = 0
+                a[51] = 0
+                a[52] = 0
+                a[53] = 0
+                a[54] = 0
+                a[55] = 0
+                a[56] = 0
+                a[57] = 0
+                a[58] = 0
+                a[59] = 0
                 while k < 8:
                     if k == 4:
                         z = b
