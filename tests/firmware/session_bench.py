@@ -2,7 +2,6 @@
 
 import asyncio
 
-import in_order  # noqa: F401  before what it imports
 from plug.crypto import eip712, secp256k1
 from plug.errors import NoClock
 from plug.ledger import Ledger
