@@ -9,7 +9,7 @@ import os
 
 from micropython import const
 
-from plug.errors import BadState, Busy, NotBilling, StaleNonce, Tripped, WeldUnknown, WrongSession
+from plug.errors import BadState, Busy, NotBilling, StaleNonce, Tripped, WrongSession
 from plug.ledger import TAG_BYTES, Sample
 from plug.typed_data import (
     FLAG_CAP_REACHED,
@@ -219,8 +219,7 @@ class Session:
     def _must_be_payable(self):
         if not self._facts["is_billing"]:
             raise NotBilling("this board's meter must not be billed: only a voucher with prices of 0 is served")
-        if self._guard.weld == "unknown":
-            raise WeldUnknown("this board cannot see welded contacts: only a voucher with prices of 0 is served")
+        self._guard.check_session()
 
     def take_lock(self, message):
         """Note that the relay has seen the voucher's lock open on chain: the session may start or go on."""
