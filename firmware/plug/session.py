@@ -159,15 +159,8 @@ class Session:
         self._saved_ms = self._clock.tick()
         self._saved_mwh = register.total_mwh
         self._saved_active_ms = self._active_ms
-        sample = Sample(register.total_mwh, register.reverse_mwh)
-        if self._tag is not None:
-            sample.tag = self._tag
-            sample.state = STATES.index(self.state)
-            sample.as_of = self._as_of
-            sample.active_ms = self._active_ms
-            sample.sequence = self._sequence
-            sample.flags = self._flags
-        self._ledger.put_sample(sample)
+        totals = register.total_mwh, register.reverse_mwh
+        self._ledger.put_sample(Sample(*totals, self._tag, STATES.index(self.state), int(self._as_of), self._active_ms, self._sequence, self._flags))
 
     # -- what the relay asks ---------------------------------------------------------------------------------------------------------
 
