@@ -12,8 +12,8 @@ Not constant-time: the arithmetic on Python integers (products modulo N, convers
 the comb's table, whose place depends on the nonce. What multiplies the secret and the nonce is random (plug.crypto.ecdsa), and so are the coordinates
 (plug.crypto.curve). The sequence of point operations and the field arithmetic do not depend on a secret. Plain Python instead of native code
 (plug.crypto.plain) has none of that but the blinding of the secret.
-Overwritten after use, also after an exception: coordinates, recoded scalars, limbs, HMAC's blocks. Not overwritable in MicroPython: integers and bytes
-objects that held a nonce, an HMAC key or the secret stay on the heap until it is reused.
+Overwritten after use, also after an exception: coordinates, recoded scalars, limbs, HMAC's blocks. Not overwritable in MicroPython: integers and
+bytes objects that held a nonce, an HMAC key or the secret stay on the heap until it is reused.
 """
 
 from micropython import const
