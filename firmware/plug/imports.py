@@ -4,6 +4,7 @@ ORDER = (
     "plug.crypto.secp256k1_table",  # 8 KB in one piece, while there still is one
     "plug.board",
     "plug.errors",
+    "plug.text",
     "plug.clock",
     "plug.ledger",
     "plug.net.framing",
