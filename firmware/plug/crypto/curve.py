@@ -5,7 +5,7 @@ A point is an affine pair (x, y) of integers below the field's prime; None is th
 
 from micropython import const
 
-from plug.crypto.field import END, FIRST_SLOT, SLOT_BYTES, load
+from plug.crypto.field import END, FIRST_SLOT, SLOT_BYTES, Field, clear, load
 from plug.crypto.modular_inverse import inverse
 from plug.crypto.recode import COLUMNS, columns, digits
 from plug.crypto.steps import finish
@@ -35,23 +35,25 @@ def _program(*steps):
 
 
 class Curve:
-    """A curve over `field` (a plug.crypto.field.Field) of `order` points; a is -3 if `a_is_minus_3`, else 0.
+    """The curve with a, 0 or -3, and b over Field(prime, fold, montgomery), of `order` points.
 
     `table` is what firmware/generate_secp256k1_table.py makes. `split`, if the curve has an endomorphism (x, y) -> (beta * x, y), takes a scalar
     0..order-1 apart into two of at most 128 bits, each with its sign: (scalar, negative).
     """
 
-    def __init__(self, field, order, table, a_is_minus_3, split=None, beta=0):
+    def __init__(self, prime, fold, montgomery, a, b, order, table, split=None, beta=0):
+        field = Field(prime, fold, montgomery)
         mul, sqr = field.mul, field.sqr
         self.field = field
+        self.prime = prime
+        self.a = a
+        self.b = b
         self.order = order
         self.table = table
         self.split = split
         self.beta = beta
         # X' = M^2 - 8 X Y^2; Y' = M (4 X Y^2 - X') - 8 Y^4; Z' = 2 Y Z; M is 3 X^2 or, for a = -3, 3 X^2 - 3 Z^4
-        slope = (
-            ((sqr, _A, _Z, _Z), (sqr, _B, _X, _X), (sqr, _A, _A, _A), (0x33, _A, _B, _A)) if a_is_minus_3 else ((sqr, _A, _X, _X), (0x41, _A, _A, _A))
-        )
+        slope = ((sqr, _A, _Z, _Z), (sqr, _B, _X, _X), (sqr, _A, _A, _A), (0x33, _A, _B, _A)) if a else ((sqr, _A, _X, _X), (0x41, _A, _A, _A))
         self.double = _program(
             *slope,
             (mul, _Z, _Y, _Z),
@@ -113,15 +115,17 @@ class Curve:
             else:
                 yield from accumulator.put_multiples_steps(point)
                 streams = [digits(*part) for part in (self.split(scalar) if self.split else ((scalar, False),))]
+            numbers = range(len(streams))
             yield
             # An addition of equal points, or of a point and its negative, makes Z zero for good: then again, looking at every one.
             for careful in (False, True):
                 accumulator.start(careful)
                 for i in range(len(streams[0]) - 1 if streams else COLUMNS - 1, -1, -1):
                     accumulator.double()
-                    for number, stream in enumerate(streams):
-                        if stream[i]:
-                            accumulator.add_multiple(number, stream[i])
+                    for number in numbers:
+                        digit = streams[number][i]
+                        if digit:
+                            accumulator.add_multiple(number, digit)
                     if i < COLUMNS:
                         accumulator.add(self.table, teeth[i] & 0x7F, teeth[i] >> 7)
                     if i % 3 == 0:
@@ -131,9 +135,8 @@ class Curve:
             return accumulator.affine()
         finally:
             accumulator.wipe()
-            for buffer in (signs, teeth):
-                for place in range(len(buffer)):
-                    buffer[place] = 0
+            clear(signs, len(signs))
+            clear(teeth, len(teeth))
 
 
 class Accumulator:
@@ -153,9 +156,8 @@ class Accumulator:
 
     def wipe(self):
         """Overwrite every coordinate; the accumulator is at infinity again."""
-        for buffer in (self._slots, self._number):  # in place: no memory may be the reason why a secret stays
-            for place in range(len(buffer)):
-                buffer[place] = 0
+        clear(self._slots, len(self._slots))
+        clear(self._number, len(self._number))
         self._empty = True
 
     def is_usable(self):

@@ -3,8 +3,6 @@
 from micropython import const
 
 from plug.crypto.field import END, FIRST_SLOT, MUL, SLOT_BYTES, SQR
-from plug.crypto.secp256k1_curve import FIELD, P
-from plug.crypto.steps import finish
 
 _STEP_BYTES = const(400)  # of a program: 100 operations
 
@@ -37,15 +35,14 @@ _STEPS = (
 )
 
 
-def square_root(value):
-    """A square root of `value` (0 <= value < P) modulo P, or None if it has none."""
-    return finish(square_root_steps(value))
+def square_root_steps(curve, value):
+    """A square root of `value` (0 <= value < P) modulo the prime P of `curve`, which must be secp256k1, or None if it has none; in steps.
 
-
-def square_root_steps(value):
-    """square_root(value) in steps; nothing is wiped, no secret has a root to take."""
+    Nothing is wiped: no secret has a root to take.
+    """
+    field = curve.field
     slots = bytearray(_SLOTS * SLOT_BYTES)
-    FIELD.put(slots, _ONES_1, value)
+    field.put(slots, _ONES_1, value)
     program = bytearray()
     source = _ONES_1
     for squarings, factor, target in _STEPS:
@@ -55,7 +52,7 @@ def square_root_steps(value):
         source = target
     program += bytes((SQR, source, source, source)) * 2
     for offset in range(0, len(program), _STEP_BYTES):
-        FIELD.run(program[offset : offset + _STEP_BYTES] + bytes((END,)), slots)
+        field.run(program[offset : offset + _STEP_BYTES] + bytes((END,)), slots)
         yield
-    root = FIELD.value(slots, source, bytearray(33))
-    return root if root * root % P == value else None
+    root = field.value(slots, source, bytearray(33))
+    return root if root * root % field.prime == value else None

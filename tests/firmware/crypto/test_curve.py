@@ -1,8 +1,9 @@
-"""Group law of secp256k1: every case of an addition, also where the comb meets one; the endomorphism."""
+"""Group law: every case of an addition, also where the comb meets one; the endomorphism of secp256k1."""
 
 from plug.crypto import curve
 from plug.crypto.curve import Accumulator
 from plug.crypto.keccak import keccak256
+from plug.crypto.p256_curve import CURVE as P256
 from plug.crypto.secp256k1_curve import BETA, CURVE, LAMBDA, N, P, split
 from run_in_micropython import raises
 
@@ -94,6 +95,19 @@ def test_sums_that_meet_the_point_on_their_way():
         for b in (k, N - k, k * LAMBDA % N, (k + LAMBDA) % N, (1 << 128) - k):
             for a in (k, N - k, b, N - b):
                 assert multiply(a, G, b) == multiply((a + b) % N), (a, b)
+
+
+def test_p256_sums():
+    n = P256.order
+    g = P256.multiply(1)
+    twice = P256.multiply(2)
+    for k in [1, 2, 3, 4, 5, 6, 7, 8, 1 << 32, 1 << 255, n >> 1, (n >> 1) + 1]:
+        for b in (k, n - k, 0):
+            for a in (k, n - k, 0, 3):
+                assert P256.multiply(a, g, b) == P256.multiply((a + b) % n), (a, b)
+                assert P256.multiply(a, twice, b) == P256.multiply((a + 2 * b) % n), (a, b)
+    assert P256.multiply(0) is None
+    assert P256.multiply(n - 1) == (g[0], P256.prime - g[1])
 
 
 def test_endomorphism():
