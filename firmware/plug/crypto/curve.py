@@ -29,6 +29,20 @@ _NEGATE = const(0x12)  # of twice the same slot
 _POINT_BYTES = const(64)  # x, y in 32 little-endian bytes each
 _ALL_ONES = (1 << 256) - 1
 
+# Made at boot and lent to one computation after the other: on a heap in splinters a piece of 2 KB may not be there any more.
+_areas = [bytearray(_SLOTS_WITH_MULTIPLES * SLOT_BYTES)]
+
+
+def borrow():
+    """Slots for a computation: those made at boot, or new ones while another computation has them."""
+    return _areas.pop() if _areas else bytearray(_SLOTS_WITH_MULTIPLES * SLOT_BYTES)
+
+
+def give_back(slots):
+    """Keep `slots`, wiped, for the next computation."""
+    if not _areas:
+        _areas.append(slots)
+
 
 def _program(*steps):
     return b"".join([bytes(step) for step in steps]) + bytes((END,))
@@ -102,7 +116,7 @@ class Curve:
 
     def multiply_steps(self, base_scalar, point=None, scalar=0):
         """multiply(base_scalar, point, scalar) in steps."""
-        accumulator = Accumulator(self, _SLOTS if point is None else _SLOTS_WITH_MULTIPLES)
+        accumulator = Accumulator(self)
         signs = bytearray(32)
         teeth = bytearray(COLUMNS)
         try:
@@ -135,6 +149,7 @@ class Curve:
             return accumulator.affine()
         finally:
             accumulator.wipe()
+            give_back(accumulator.slots)
             clear(signs, len(signs))
             clear(teeth, len(teeth))
 
@@ -142,10 +157,10 @@ class Curve:
 class Accumulator:
     """A point to which affine points are added; starts at infinity."""
 
-    def __init__(self, curve, slots=_SLOTS):
+    def __init__(self, curve):
         self._curve = curve
         self._field = curve.field
-        self._slots = bytearray(slots * SLOT_BYTES)
+        self.slots = borrow()
         self._number = bytearray(33)
         self.start(True)
 
@@ -156,7 +171,7 @@ class Accumulator:
 
     def wipe(self):
         """Overwrite every coordinate; the accumulator is at infinity again."""
-        clear(self._slots, len(self._slots))
+        clear(self.slots, len(self.slots))
         clear(self._number, len(self._number))
         self._empty = True
 
@@ -172,8 +187,8 @@ class Accumulator:
     def add(self, points, index, negative):
         """Add the point number `index` of `points` (x, y, each 32 bytes little-endian as the field keeps them), or if `negative` its negative."""
         offset = index * _POINT_BYTES
-        load(self._slots, _X2, points, offset)
-        load(self._slots, _Y2, points, offset + 32)
+        load(self.slots, _X2, points, offset)
+        load(self.slots, _Y2, points, offset + 32)
         self._add(negative)
 
     def add_multiple(self, endomorphism, digit):
@@ -199,7 +214,7 @@ class Accumulator:
         Twice the point is (X, Y, Z); on the curve whose points are (x Z^2, y Z^3), where additions are the same, it is affine: no inverse is needed
         until the multiples are all there, and then one for all of them (Montgomery's trick).
         """
-        field, slots, mul, sqr = self._field, self._slots, self._field.mul, self._field.sqr
+        field, slots, mul, sqr = self._field, self.slots, self._field.mul, self._field.sqr
         x, y, weight, product = _SLOTS, _SLOTS + 1, _ENDOMORPHISMS, _PRODUCTS
         field.put(slots, _X, point[0])
         field.put(slots, _Y, point[1])
@@ -240,7 +255,7 @@ class Accumulator:
             self._run(self._curve.compare[negative])  # for the sign
             self._copy(_X, _X2)
             self._copy(_Y, _Y2)
-            self._field.put(self._slots, _Z, 1)
+            self._field.put(self.slots, _Z, 1)
             self._empty = False
         elif not self._careful:
             self._run(self._curve.compare_and_add[negative])
@@ -254,10 +269,10 @@ class Accumulator:
                 self.double()
 
     def _copy(self, target, source):
-        self._slots[target * SLOT_BYTES : (target + 1) * SLOT_BYTES] = self._slots[source * SLOT_BYTES : (source + 1) * SLOT_BYTES]
+        self.slots[target * SLOT_BYTES : (target + 1) * SLOT_BYTES] = self.slots[source * SLOT_BYTES : (source + 1) * SLOT_BYTES]
 
     def _run(self, program):
-        self._field.run(program, self._slots)
+        self._field.run(program, self.slots)
 
     def _value(self, slot):
-        return self._field.value(self._slots, slot, self._number)
+        return self._field.value(self.slots, slot, self._number)

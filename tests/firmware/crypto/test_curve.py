@@ -134,7 +134,7 @@ def test_coordinates_and_digits_are_wiped_even_when_it_fails():
         raises(OSError, multiply, 12345)
     finally:
         curve.Accumulator = Accumulator
-    assert not any(kept[0]._slots)
+    assert not any(kept[0].slots)
     assert not any(kept[0]._number)
 
 
@@ -154,8 +154,8 @@ def test_coordinates_and_digits_are_wiped_when_a_caller_stops_early():
                 next(steps)
         finally:
             curve.Accumulator = Accumulator
-        assert any(kept[-1]._slots)
+        assert any(kept[-1].slots)
         stop(steps)
-        assert not any(kept[-1]._slots)
+        assert not any(kept[-1].slots)
         assert not any(kept[-1]._number)
     assert len(kept) == 2
