@@ -2,6 +2,7 @@
 
 import asyncio
 
+import in_order  # noqa: F401  before what it imports
 from plug.crypto import eip712, secp256k1
 from plug.errors import NoClock
 from plug.ledger import Ledger
