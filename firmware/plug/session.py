@@ -9,7 +9,7 @@ import os
 
 from micropython import const
 
-from plug.errors import BadState, Busy, NotBilling, StaleNonce, Tripped, WeldUnknown, WrongSession
+from plug.errors import BadState, Busy, NotBilling, StaleNonce, Tripped, WrongSession
 from plug.ledger import TAG_BYTES, Sample
 from plug.typed_data import (
     FLAG_CAP_REACHED,
@@ -159,15 +159,8 @@ class Session:
         self._saved_ms = self._clock.tick()
         self._saved_mwh = register.total_mwh
         self._saved_active_ms = self._active_ms
-        sample = Sample(register.total_mwh, register.reverse_mwh)
-        if self._tag is not None:
-            sample.tag = self._tag
-            sample.state = STATES.index(self.state)
-            sample.as_of = self._as_of
-            sample.active_ms = self._active_ms
-            sample.sequence = self._sequence
-            sample.flags = self._flags
-        self._ledger.put_sample(sample)
+        totals = register.total_mwh, register.reverse_mwh
+        self._ledger.put_sample(Sample(*totals, self._tag, STATES.index(self.state), int(self._as_of), self._active_ms, self._sequence, self._flags))
 
     # -- what the relay asks ---------------------------------------------------------------------------------------------------------
 
@@ -219,8 +212,7 @@ class Session:
     def _must_be_payable(self):
         if not self._facts["is_billing"]:
             raise NotBilling("this board's meter must not be billed: only a voucher with prices of 0 is served")
-        if self._guard.weld == "unknown":
-            raise WeldUnknown("this board cannot see welded contacts: only a voucher with prices of 0 is served")
+        self._guard.check_session()
 
     def take_lock(self, message):
         """Note that the relay has seen the voucher's lock open on chain: the session may start or go on."""

@@ -215,7 +215,6 @@ if settings["cpu_scale"]:
     import uart  # noqa: F401
 
     cpu.charge_class(esp32.NVS, ("__init__", "set_i32", "get_i32", "set_blob", "get_blob", "erase_key", "commit"))
-    if hasattr(esp32, "Partition"):
-        cpu.charge_class(esp32.Partition, ("__init__", "readblocks", "writeblocks", "ioctl"))
+    cpu.charge_class(esp32.Partition, ("__init__", "readblocks", "writeblocks", "ioctl"))
     world.pins.call = cpu.call
     cpu.start(settings["cpu_scale"], _spend_uninterrupted_us if settings["late_interrupts"] else spend_us)

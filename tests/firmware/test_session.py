@@ -2,6 +2,7 @@
 
 import asyncio
 
+import in_order  # noqa: F401  before what it imports
 from plug.errors import BadSignature, BadState, BadTerms, Busy, Malformed, NoClock, StaleNonce, UnsupportedFunding, WrongPlug, WrongSession
 from plug.session import AUTHORISED, CHARGING, ENDING, IDLE, SUSPENDED
 from plug.typed_data import FLAG_CAP_REACHED, FLAG_CHAIN_CLOCK, FLAG_DRIVER_STOP, FLAG_FINAL, FLAG_METER_FAULT, FLAG_POWER_LOST, FLAG_TIME_OUT

@@ -180,7 +180,6 @@ def test_the_guard_gets_what_the_board_file_says_and_nothing_else():
     assert constants(FIRMWARE / "boards/bl0942_10a.toml")["GUARD"] == {
         "continuous_ma": 10_000,
         "breaking_capacity_ma": 16_000,
-        "i2t_s_milli": 2_800,
         "over_voltage_mv": 264_500,
         "under_voltage_mv": 184_000,
         "frequency_min_mhz": 47_500,

@@ -21,6 +21,26 @@ START_TIMEOUT_S = 20.0
 HEAPS = {"x64": "512k", "x86": "288k"}  # of the 32-bit one the simulator needs some 90 KB (make bench measures both)
 
 
+# The simulator's names of what is wired to a pin, and the board file's.
+_PINS = {
+    "contactor_pin": "contactor",
+    "i2c_scl": "i2c_scl",
+    "i2c_sda": "i2c_sda",
+    "uart_tx": "uart_tx",
+    "uart_rx": "uart_rx",
+    "cf_pin": "pulse_power",
+    "cf1_pin": "pulse_other",
+    "sel_pin": "pulse_select",
+    "meter_irq_pin": "meter_interrupt",
+    "sense_line_pin": "sense_line",
+    "sense_neutral_pin": "sense_neutral",
+    "ntc_contacts_pin": "ntc_contact",
+    "ntc_pins_pin": "ntc_plug",
+    "button_pin": "button",
+    "plug_switch_pin": "plug_switch",
+}
+
+
 class Process:
     """A child process whose output goes to a file; killed at the end of the `with` block."""
 
@@ -200,16 +220,13 @@ class SimulatedPlug(Process):
 
 
 def _wiring(board: str) -> dict[str, Any]:
-    """Return the simulator's settings for a board: how the parts on it are wired."""
+    """Return the simulator's settings for a board: how the parts on it are wired. A pin that the board lacks is -1."""
     facts = tomllib.loads((ROOT / "firmware/boards" / f"{board}.toml").read_text())
     pins, meter = facts["pins"], facts["meter"]
+    wiring = {ours: pins.get(theirs, -1) for ours, theirs in _PINS.items()}
+    wiring |= {name: meter[name] for name in ("i2c_id", "uart_id") if name in meter}
     return {
-        "wiring": {
-            "contactor_pin": pins["contactor"],
-            "contactor_active_high": facts["contactor"]["active_high"],
-            "i2c_id": meter["i2c_id"],
-            "i2c_scl": pins["i2c_scl"],
-            "i2c_sda": pins["i2c_sda"],
-        },
+        "meter": meter["part"].lower(),
+        "wiring": {**wiring, "contactor_active_high": facts["contactor"]["active_high"]},
         "front_end": {name: meter[name] for name in ("shunt_uohm", "divider_upper_ohm", "divider_lower_ohm")},
     }

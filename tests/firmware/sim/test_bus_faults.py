@@ -1,17 +1,18 @@
 # needs: sim
-"""A metering bus that flips bits, is stuck or slow, and the time that its transfers take."""
+"""A metering bus that flips bits, is stuck or slow, and the time that its transfers and the flash take."""
 
 import json
 import os
 
 with open("sim.json", "w") as file:
-    json.dump({"bus_time": True}, file)
+    json.dump({"bus_time": True, "flash_time": True}, file)
 os.putenv("WATTSEAL_SIM", "sim.json")
 
 import time
 
 import machine
 from clock import spend_us, world
+from esp32 import Partition
 from machine import I2C, Pin
 
 METER = 0x38
@@ -84,6 +85,12 @@ def test_time_that_is_spent_moves_the_world():
     assert world.now_us == start_us + 45_000
     assert pressed == [due_us]
     Pin(27).irq(None)
+
+
+def test_erasing_flash_takes_its_time():
+    start_us = world.now_us
+    Partition("journal").ioctl(6, 0)
+    assert 30_000 <= world.now_us - start_us <= 400_000  # W25Q32JV: 45 ms typical, 400 ms at most
 
 
 def test_the_watchdog_bites_while_time_is_spent():
