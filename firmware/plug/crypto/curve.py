@@ -26,7 +26,6 @@ _PRODUCTS = _ENDOMORPHISMS + _MULTIPLES
 _SLOTS_WITH_MULTIPLES = _PRODUCTS + _MULTIPLES
 _COPY = const(0x10)
 _NEGATE = const(0x12)  # of twice the same slot
-_POINT_BYTES = const(64)  # x, y in 32 little-endian bytes each
 _ALL_ONES = (1 << 256) - 1
 
 # Made at boot and lent to one computation after the other: on a heap in splinters a piece of 2 KB may not be there any more.
@@ -51,7 +50,7 @@ def _program(*steps):
 class Curve:
     """The curve with a, 0 or -3, and b over Field(prime, fold, montgomery), of `order` points.
 
-    `table` is what firmware/generate_secp256k1_table.py makes. `split`, if the curve has an endomorphism (x, y) -> (beta * x, y), takes a scalar
+    `table` is its comb, a plug.crypto.table.Table. `split`, if the curve has an endomorphism (x, y) -> (beta * x, y), takes a scalar
     0..order-1 apart into two of at most 128 bits, each with its sign: (scalar, negative).
     """
 
@@ -141,7 +140,7 @@ class Curve:
                         if digit:
                             accumulator.add_multiple(number, digit)
                     if i < COLUMNS:
-                        accumulator.add(self.table, teeth[i] & 0x7F, teeth[i] >> 7)
+                        accumulator.add(self.table.point(teeth[i] & 0x7F), teeth[i] >> 7)
                     if i % 3 == 0:
                         yield
                 if careful or accumulator.is_usable():
@@ -184,11 +183,10 @@ class Accumulator:
         if not self._empty:
             self._run(self._curve.double)  # a curve of odd order has no point with y = 0
 
-    def add(self, points, index, negative):
-        """Add the point number `index` of `points` (x, y, each 32 bytes little-endian as the field keeps them), or if `negative` its negative."""
-        offset = index * _POINT_BYTES
-        load(self.slots, _X2, points, offset)
-        load(self.slots, _Y2, points, offset + 32)
+    def add(self, point, negative):
+        """Add a point (x, y, each 32 bytes little-endian as the field keeps them), or if `negative` its negative."""
+        load(self.slots, _X2, point, 0)
+        load(self.slots, _Y2, point, 32)
         self._add(negative)
 
     def add_multiple(self, endomorphism, digit):

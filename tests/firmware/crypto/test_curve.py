@@ -30,7 +30,7 @@ def total(*terms):
     """The sum of points; each term is (point, negative)."""
     accumulator = Accumulator(CURVE)
     for point, negative in terms:
-        accumulator.add(encode(point), 0, negative)
+        accumulator.add(encode(point), negative)
     return accumulator.affine()
 
 
@@ -53,18 +53,18 @@ def test_infinity_stays_when_doubled():
     accumulator = Accumulator(CURVE)
     accumulator.double()
     assert accumulator.affine() is None
-    accumulator.add(encode(G), 0, False)
-    accumulator.add(encode(G), 0, True)
+    accumulator.add(encode(G), False)
+    accumulator.add(encode(G), True)
     accumulator.double()
     assert accumulator.affine() is None
 
 
 def test_affine_leaves_a_usable_point():
     accumulator = Accumulator(CURVE)
-    accumulator.add(encode(G), 0, False)
+    accumulator.add(encode(G), False)
     accumulator.double()
     accumulator.affine()
-    accumulator.add(encode(G), 0, True)
+    accumulator.add(encode(G), True)
     assert accumulator.affine() == G
 
 
