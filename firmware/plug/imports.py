@@ -1,9 +1,9 @@
 """The modules in the order in which they are imported at boot, the lowest first: imports that nest deeply would exhaust an ESP32's stack."""
 
 ORDER = (
-    "plug.crypto.secp256k1_table",  # 8 KB in one piece, while there still is one
     "plug.board",
     "plug.errors",
+    "plug.text",
     "plug.clock",
     "plug.ledger",
     "plug.net.framing",
@@ -38,6 +38,7 @@ ORDER = (
     "plug.crypto.arithmetic",
     "plug.crypto.rfc6979",
     "plug.crypto.ecdsa",
+    "plug.crypto.table",
     "plug.crypto.secp256k1_curve",
     "plug.crypto.secp256k1",
     "plug.turns",

@@ -31,8 +31,21 @@ _PRODUCTS = _ENDOMORPHISMS + _MULTIPLES
 _SLOTS_WITH_MULTIPLES = _PRODUCTS + _MULTIPLES
 _COPY = const(0x10)
 _NEGATE = const(0x12)  # of twice the same slot
-_POINT_BYTES = const(64)  # x, y in 32 little-endian bytes each
 _ALL_ONES = (1 << 256) - 1
+
+# Made at boot and lent to one computation after the other: on a heap in splinters a piece of 2 KB may not be there any more.
+_areas = [bytearray(_SLOTS_WITH_MULTIPLES * SLOT_BYTES)]
+
+
+def borrow():
+    """Slots for a computation: those made at boot, or new ones while another computation has them."""
+    return _areas.pop() if _areas else bytearray(_SLOTS_WITH_MULTIPLES * SLOT_BYTES)
+
+
+def give_back(slots):
+    """Keep `slots`, wiped, for the next computation."""
+    if not _areas:
+        _areas.append(slots)
 
 
 def _program(*steps):
@@ -42,7 +55,7 @@ def _program(*steps):
 class Curve:
     """The curve with a, 0 or -3, and b over Field(prime, fold, montgomery), of `order` points.
 
-    `table` is what firmware/generate_secp256k1_table.py makes. `split`, if the curve has an endomorphism (x, y) -> (beta * x, y), takes a scalar
+    `table` is its comb, a plug.crypto.table.Table. `split`, if the curve has an endomorphism (x, y) -> (beta * x, y), takes a scalar
     0..order-1 apart into two of at most 128 bits, each with its sign: (scalar, negative).
     """
 
@@ -115,7 +128,7 @@ class Curve:
 
     def multiply_steps(self, base_scalar, point=None, scalar=0):
         """multiply(base_scalar, point, scalar) in steps."""
-        accumulator = Accumulator(self, _SLOTS if point is None else _SLOTS_WITH_MULTIPLES)
+        accumulator = Accumulator(self)
         signs = bytearray(32)
         teeth = bytearray(COLUMNS)
         try:
@@ -139,7 +152,7 @@ class Curve:
                         if digit:
                             accumulator.add_multiple(number, digit)
                     if i < COLUMNS:
-                        accumulator.add(self.table, teeth[i] & 0x7F, teeth[i] >> 7)
+                        accumulator.add(self.table.point(teeth[i] & 0x7F), teeth[i] >> 7)
                     if i % 3 == 0:
                         yield
                 result = accumulator.affine()
@@ -148,6 +161,7 @@ class Curve:
             return result
         finally:
             accumulator.wipe()
+            give_back(accumulator.slots)
             clear(signs, len(signs))
             clear(teeth, len(teeth))
 
@@ -155,10 +169,10 @@ class Curve:
 class Accumulator:
     """A point to which affine points are added; starts at infinity."""
 
-    def __init__(self, curve, slots=_SLOTS):
+    def __init__(self, curve):
         self._curve = curve
         self._field = curve.field
-        self._slots = bytearray(slots * SLOT_BYTES)
+        self.slots = borrow()
         self._number = bytearray(33)
         self.start(True)
 
@@ -169,7 +183,7 @@ class Accumulator:
 
     def wipe(self):
         """Overwrite every coordinate; the accumulator is at infinity again."""
-        clear(self._slots, len(self._slots))
+        clear(self.slots, len(self.slots))
         clear(self._number, len(self._number))
         self._empty = True
 
@@ -178,11 +192,10 @@ class Accumulator:
         if not self._empty:
             self._run(self._curve.double)  # a curve of odd order has no point with y = 0
 
-    def add(self, points, index, negative):
-        """Add the point number `index` of `points` (x, y, each 32 bytes little-endian as the field keeps them), or if `negative` its negative."""
-        offset = index * _POINT_BYTES
-        load(self._slots, _X2, points, offset)
-        load(self._slots, _Y2, points, offset + 32)
+    def add(self, point, negative):
+        """Add a point (x, y, each 32 bytes little-endian as the field keeps them), or if `negative` its negative."""
+        load(self.slots, _X2, point, 0)
+        load(self.slots, _Y2, point, 32)
         self._add(negative)
 
     def add_multiple(self, endomorphism, digit):
@@ -210,7 +223,7 @@ class Accumulator:
         Twice the point is (X, Y, Z); on the curve whose points are (x Z^2, y Z^3), where additions are the same, it is affine: no inverse is needed
         until the multiples are all there, and then one for all of them (Montgomery's trick).
         """
-        field, slots, mul, sqr = self._field, self._slots, self._field.mul, self._field.sqr
+        field, slots, mul, sqr = self._field, self.slots, self._field.mul, self._field.sqr
         x, y, weight, product = _SLOTS, _SLOTS + 1, _ENDOMORPHISMS, _PRODUCTS
         field.put(slots, _X, point[0])
         field.put(slots, _Y, point[1])
@@ -253,7 +266,7 @@ class Accumulator:
     def _add(self, negative):
         if self._empty:
             self._run(self._curve.compare[negative])  # for the sign
-            self._field.put(self._slots, _Z, int.from_bytes(urandom(32), "big") % self._field.prime or 1)
+            self._field.put(self.slots, _Z, int.from_bytes(urandom(32), "big") % self._field.prime or 1)
             self._run(self._curve.scale)
             self._empty = False
         elif not self._careful:
@@ -268,10 +281,10 @@ class Accumulator:
                 self.double()
 
     def _copy(self, target, source):
-        self._slots[target * SLOT_BYTES : (target + 1) * SLOT_BYTES] = self._slots[source * SLOT_BYTES : (source + 1) * SLOT_BYTES]
+        self.slots[target * SLOT_BYTES : (target + 1) * SLOT_BYTES] = self.slots[source * SLOT_BYTES : (source + 1) * SLOT_BYTES]
 
     def _run(self, program):
-        self._field.run(program, self._slots)
+        self._field.run(program, self.slots)
 
     def _value(self, slot):
-        return self._field.value(self._slots, slot, self._number)
+        return self._field.value(self.slots, slot, self._number)

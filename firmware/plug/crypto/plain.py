@@ -52,10 +52,10 @@ class Curve:
         for tooth in range(8):
             column |= (signs >> 32 * tooth & 1) << tooth
         negative = column < _TABLE_HALF
-        offset = ((column ^ 0x7F if negative else column) & 0x7F) << 6
         p = self.prime
-        x = int.from_bytes(self._table[offset : offset + 32], "little") * self._unit % p
-        y = int.from_bytes(self._table[offset + 32 : offset + 64], "little") * self._unit % p
+        entry = self._table.point((column ^ 0x7F if negative else column) & 0x7F)
+        x = int.from_bytes(entry[:32], "little") * self._unit % p
+        y = int.from_bytes(entry[32:], "little") * self._unit % p
         return x, p - y if negative else y
 
     def _double(self, point):

@@ -1,7 +1,7 @@
 """The curve secp256k1 (SEC 2, version 2, section 2.4.1) with its endomorphism (Gallant, Lambert and Vanstone, 2001)."""
 
 from plug.crypto.arithmetic import Curve
-from plug.crypto.secp256k1_table import TABLE
+from plug.crypto.table import Table
 
 P = 2**256 - 2**32 - 977
 N = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
@@ -25,4 +25,5 @@ def split(scalar):
     return (abs(k1), k1 < 0), (abs(k2), k2 < 0)
 
 
-CURVE = Curve(P, (977, 64, 0, 0, 0), False, 0, 7, N, TABLE, split, BETA)
+_TABLE = Table("secp256k1_table.txt", "b7c058a366c18950868adc27b44e1f028a3b3bd9109f6a559825b045ba2d3ad2")
+CURVE = Curve(P, (977, 64, 0, 0, 0), False, 0, 7, N, _TABLE, split, BETA)

@@ -123,15 +123,20 @@ class Documents:
         elif old is not None:
             del self._index[key]
 
-    def get(self, key):
-        """Return a key's payload as bytes, or None. Raises JournalError where flash lost it."""
+    def get(self, key, buffer=None):
+        """Return a key's payload, bytes or where it fits a view of `buffer`, or None. Raises JournalError where flash lost it."""
         entry = self._index.get(key)
         if entry is None:
             return None
         sector, offset = entry >> 16, (entry >> 8 & 255) * UNIT
         if self._read(sector, offset) != _PUT:
             raise JournalError(f"record {key} in journal sector {sector} is damaged: replace the module")
-        payload = bytearray(struct.unpack_from("<H", self._record)[0])
+        length = struct.unpack_from("<H", self._record)[0]
+        if buffer is not None and length <= len(buffer):
+            payload = buffer[:length]
+            self._flash.read(self._first + sector, offset + _HEAD, payload)
+            return payload
+        payload = bytearray(length)
         self._flash.read(self._first + sector, offset + _HEAD, payload)
         return bytes(payload)
 

@@ -30,7 +30,7 @@ def total(*terms):
     """The sum of points; each term is (point, negative)."""
     accumulator = Accumulator(CURVE)
     for point, negative in terms:
-        accumulator.add(encode(point), 0, negative)
+        accumulator.add(encode(point), negative)
     return accumulator.affine()
 
 
@@ -53,18 +53,18 @@ def test_infinity_stays_when_doubled():
     accumulator = Accumulator(CURVE)
     accumulator.double()
     assert accumulator.affine() is None
-    accumulator.add(encode(G), 0, False)
-    accumulator.add(encode(G), 0, True)
+    accumulator.add(encode(G), False)
+    accumulator.add(encode(G), True)
     accumulator.double()
     assert accumulator.affine() is None
 
 
 def test_affine_leaves_a_usable_point():
     accumulator = Accumulator(CURVE)
-    accumulator.add(encode(G), 0, False)
+    accumulator.add(encode(G), False)
     accumulator.double()
     accumulator.affine()
-    accumulator.add(encode(G), 0, True)
+    accumulator.add(encode(G), True)
     assert accumulator.affine() == G
 
 
@@ -156,7 +156,7 @@ def test_coordinates_and_digits_are_wiped_even_when_it_fails():
         raises(OSError, multiply, 12345)
     finally:
         curve.Accumulator = Accumulator
-    assert not any(kept[0]._slots)
+    assert not any(kept[0].slots)
     assert not any(kept[0]._number)
 
 
@@ -176,8 +176,8 @@ def test_coordinates_and_digits_are_wiped_when_a_caller_stops_early():
                 next(steps)
         finally:
             curve.Accumulator = Accumulator
-        assert any(kept[-1]._slots)
+        assert any(kept[-1].slots)
         stop(steps)
-        assert not any(kept[-1]._slots)
+        assert not any(kept[-1].slots)
         assert not any(kept[-1]._number)
     assert len(kept) == 2
