@@ -148,10 +148,19 @@ class SimulatedPlug(Process):
     """The real firmware of a board in MicroPython, over the simulated world. Its time stands still outside `run`.
 
     `port` is `x64` or `x86`; `folder` holds the flash, and the same folder again is a reboot. `car` (the arguments of `plug_in`) stands at the
-    socket from the start; without one the socket is empty.
+    socket from the start; without one the socket is empty. `tree` is a firmware to run in the place of the board's own.
     """
 
-    def __init__(self, folder: Path, board: str, port: str, contract: bytes, relay_port: int, car: dict[str, int] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        board: str,
+        port: str,
+        contract: bytes,
+        relay_port: int,
+        car: dict[str, int] | None = None,
+        tree: Path | None = None,
+    ) -> None:
         flash = folder / "flash"
         flash.mkdir(parents=True, exist_ok=True)
         config = {
@@ -161,7 +170,7 @@ class SimulatedPlug(Process):
             "contract": to_hex(contract),
         }
         (flash / "config.json").write_text(json.dumps(config))
-        tree = ROOT / "build/firmware" / board / port
+        tree = tree or ROOT / "build/firmware" / board / port
         with socket.create_server(("127.0.0.1", 0)) as server:
             server.settimeout(START_TIMEOUT_S)
             settings = {"control": list(server.getsockname()), "car": car or {}, **_wiring(board)}
