@@ -38,7 +38,7 @@ class Bench:
 
     async def until_it_stops(self):
         try:
-            await self.supervisor.run()
+            await asyncio.wait_for_ms(self.supervisor.run(), 5_000)  # one that never stops must not hang the test
         except Exception as error:  # noqa: BLE001 - whatever stopped it is what the tests look at
             return error
 
