@@ -50,7 +50,7 @@ class Plug:
 
     def boot(self, **car: int) -> None:
         """Switch on, with a car at the socket or none."""
-        self.plug = SimulatedPlug(self.folder, BOARD, "x64", CONTRACT, self.server.getsockname()[1], car, self.tree)
+        self.plug = SimulatedPlug(self.folder, BOARD, "x64", CONTRACT, self.server.getsockname()[1], car=car, tree=self.tree)
         self.connect()
 
     def connect(self) -> None:

@@ -372,3 +372,11 @@ def test_an_absent_limit_is_off():
     rig.meter.voltage_mv = 300_000
     rig.run(10_000)
     assert rig.guard.state == "closed"
+
+
+def test_a_trip_asks_for_the_journal():
+    rig = Rig().close(LOAD_MA)
+    rig.guard.dirty = False
+    rig.guard.on_over_current(rig.now_ms, 1_000)
+    assert rig.guard.dirty
+    assert rig.guard.to_state()["trip"] == "over_current"
