@@ -41,6 +41,8 @@ class CSE7766:
     The IC has nothing that shows a reset, so a pulse counter that passes zero books nothing.
     """
 
+    BILLING = BILLING
+
     def __init__(self, bus, scale, calibration):
         self._bus = bus
         self._scale = scale
