@@ -95,6 +95,11 @@ class ADE7953Model(Measurement):
             self._store(_canonical(address), value & 0xFFFFFF, now_ms)
         self._last = (0xCA, address, value)
 
+    def read_at(self, address, length):
+        """Return what a write of the register's address and a read give."""
+        self._pointer = address
+        return self.read(length)
+
     def read(self, length):
         """Return `length` bytes of the register written last; past its end the bus floats high."""
         address = self._pointer
