@@ -64,7 +64,9 @@ def sign_steps(curve, scalar, secret, digest, x_below):
             x, y = yield from curve.multiply_steps(k)
             yield
             r = x if x < n else x - n
-            s = inverse(k * blind % n, n) * (z * blind + r * blinded_scalar) % n
+            w = inverse(k * blind % n, n)
+            yield
+            s = w * (z * blind + r * blinded_scalar) % n
             if r and s and x < x_below:
                 return r, s, y
     finally:
@@ -78,6 +80,7 @@ def verify_steps(curve, point, digest, signature):
     r, s = decode_pair(signature)
     if not (0 < r < n and 0 < s < n):
         return False
+    yield
     w = inverse(s, n)
     yield
     found = yield from curve.multiply_steps(z * w % n, point, r * w % n)
