@@ -51,7 +51,6 @@ SCHEMA = {
     "guard": {
         "instant_peak_ma": (OPTIONAL, range(10_000, 200_001)),
         "breaking_capacity_ma": range(1_000, 1_000_001),
-        "i2t_s_milli": range(100, 60_001),
         "over_voltage_mv": (OPTIONAL, range(200_000, 300_001)),
         "under_voltage_mv": (OPTIONAL, range(80_000, 230_001)),
         "frequency_min_mhz": (OPTIONAL, range(40_000, 60_001)),
@@ -86,7 +85,6 @@ BUS_PINS = {"i2c": ("i2c_scl", "i2c_sda"), "uart": ("uart_tx", "uart_rx"), "puls
 NEEDED_FIELD = {
     "continuous_ma": "current_ma",
     "breaking_capacity_ma": "current_ma",
-    "i2t_s_milli": "current_ma",
     "over_voltage_mv": "voltage_mv",
     "under_voltage_mv": "voltage_mv",
     "frequency_min_mhz": "frequency_mhz",

@@ -194,33 +194,36 @@ def _spin():
 
 def _look_at_sockets(poller, timeout_ms):
     ready = poller.poll(timeout_ms)
-    if not ready or not control:
-        return ready
-    others = []
-    for entry in ready:
-        if entry[0] is control.socket:
-            control.receive()
-        else:
-            others.append(entry)
+    return _without_control(ready) if ready and control else ready
+
+
+def _without_control(ready):
+    others = [entry for entry in ready if entry[0] is not control.socket]
+    if len(others) < len(ready):
+        control.receive()
     return others
 
+
+if settings["flash_time"]:
+    import flash
+
+    flash.on_time = spend_masked_us
 
 if settings["cpu_scale"]:
     # All of the simulator is loaded before its clock starts: loading it is no work of the firmware.
     import select  # noqa: F401
     import time  # noqa: F401
 
+    import adc  # noqa: F401
+    import counter  # noqa: F401
     import cpu
     import esp32
+    import i2c  # noqa: F401
     import machine  # noqa: F401
     import network  # noqa: F401
+    import uart  # noqa: F401
 
-    cpu.charge_class(esp32.Partition, ("readblocks", "writeblocks", "ioctl"))
-    cpu.charge_class(esp32.NVS, ("set_i32", "get_i32", "set_blob", "get_blob", "erase_key", "commit"))
+    cpu.charge_class(esp32.NVS, ("__init__", "set_i32", "get_i32", "set_blob", "get_blob", "erase_key", "commit"))
+    cpu.charge_class(esp32.Partition, ("__init__", "readblocks", "writeblocks", "ioctl"))
     world.pins.call = cpu.call
-    cpu.start(settings["cpu_scale"], spend_masked_us)
-
-if settings["flash_time"]:
-    import flash
-
-    flash.on_time = spend_masked_us
+    cpu.start(settings["cpu_scale"], spend_masked_us if settings["late_interrupts"] else spend_us)

@@ -10,7 +10,7 @@ import commands
 import process
 
 _EVENTS = ("contactor_open", "contactor_closed", "car_full")
-_RECEIVE_BYTES = 1024
+_RECEIVE_BYTES = 256
 
 
 class Control:

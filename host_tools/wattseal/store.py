@@ -52,7 +52,8 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """CREATE TABLE statuses (
             id INTEGER PRIMARY KEY, plug BLOB NOT NULL, received_at INTEGER NOT NULL, state TEXT NOT NULL, session BLOB, at INTEGER NOT NULL,
             voltage_mv INTEGER NOT NULL, current_ma INTEGER NOT NULL, power_mw INTEGER NOT NULL, register_mwh INTEGER NOT NULL,
-            contactor INTEGER NOT NULL, frequency_mhz INTEGER, contact_mc INTEGER, plug_mc INTEGER, guard TEXT NOT NULL, trip TEXT, weld TEXT NOT NULL
+            contactor INTEGER NOT NULL, frequency_mhz INTEGER, contact_mc INTEGER, plug_mc INTEGER, guard TEXT NOT NULL,
+            waits_for TEXT, trip TEXT, trip_detail TEXT, weld TEXT NOT NULL
         ) STRICT""",
         "CREATE INDEX statuses_by_plug ON statuses (plug, id)",
     ),

@@ -46,7 +46,7 @@ class Bench:
     """
 
     def __init__(
-        self, folder: Path, board: str = "socket_16a", port: str = "x64", settings: dict[str, Any] | None = None, tree: Path | None = None
+        self, folder: Path, board: str = "desk_16a", port: str = "x64", settings: dict[str, Any] | None = None, tree: Path | None = None
     ) -> None:
         self.folder = folder
         self.board = board
@@ -58,13 +58,13 @@ class Bench:
         self.server.settimeout(20)
         self.boot()
 
-    def boot(self, reset_cause: str = "power_on", **command: object) -> None:
-        """Start the plug; `command` is one to the simulator before any time passes."""
+    def boot(self, reset_cause: str = "power_on", car: dict[str, int] | None = None, **command: object) -> None:
+        """Start the plug, with a car at it or an empty socket; `command` is one to the simulator before any time passes."""
         settings = self.settings | {"reset_cause": reset_cause}
         port = self.server.getsockname()[1]
         # On x86 all of the simulator, clock of the CPU included, needs more heap than what is left beside the firmware's.
         heap = "512k" if self.port == "x86" and self.settings else None
-        self.plug = SimulatedPlug(self.folder, self.board, self.port, CONTRACT, port, settings=settings, tree=self.tree, heap=heap)
+        self.plug = SimulatedPlug(self.folder, self.board, self.port, CONTRACT, port, car=car, settings=settings, tree=self.tree, heap=heap)
         if command:
             self.plug.ask(**command)
         self.accept()

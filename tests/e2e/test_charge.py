@@ -86,9 +86,8 @@ def test_a_plug_that_lost_power_resumes_and_bills_only_what_it_metered(replay: R
     replay.plug.kill()
     lost_wh = state["true_mwh"] / 1000
 
-    replay.plug = replay.start_plug()
+    replay.plug = replay.start_plug({"energy_wh": 400, "current_ma": CAR_CURRENT_MA})
     assert replay.plug.run(0.1)["contacts"] == 0
-    replay.plug.ask(cmd="plug_in", energy_wh=400, current_ma=CAR_CURRENT_MA)
     replay.charging(visit.session)
     state = visit.wait_for_receipt(FLAG_FINAL)
     true_wh = lost_wh + state["true_mwh"] / 1000

@@ -187,7 +187,7 @@ class Plugs:
 def plugs(tmp_path_factory: pytest.TempPathFactory, cpu_scale: float) -> Iterator[Plugs]:
     patch = pytest.MonkeyPatch()
     patch.setenv("WATTSEAL_FLASH_LOG", "flash.log")
-    made = Plugs(tmp_path_factory.mktemp("plugs"), {"cpu_scale": cpu_scale, "bus_time": True, "flash_time": True})
+    made = Plugs(tmp_path_factory.mktemp("plugs"), {"cpu_scale": cpu_scale, "late_interrupts": True, "bus_time": True, "flash_time": True})
     made.tree("strong", STRONG_CONTACTS)
     yield made
     patch.undo()

@@ -119,7 +119,9 @@ class Actors:
             "contact_mc": 31_500,
             "plug_mc": None,
             "guard": "closed" if state == "charging" else "open",
+            "waits_for": None,
             "trip": None,
+            "trip_detail": None,
             "weld": "ok",
         } | changes
 

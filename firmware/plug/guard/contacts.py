@@ -7,6 +7,7 @@ from plug.guard.poles import Poles
 
 LONGEST_LOOK_MS = const(20)  # what one look at the poles counts for: a stall must not make a weld out of what was true before it
 _DEFAULT_NO_LOAD_MA = const(500)
+_DEFAULT_INTERVAL_MS = const(10)
 _WELD_MS = const(500)  # a pole may show live this long with the coil released
 _STUCK_MS = const(200)  # a pole may show dead this long with the coil driven
 _BLIND_CLOSE_MS = const(50)  # what contacts get to follow where nothing senses them
@@ -20,7 +21,7 @@ class Contacts:
     """Both poles' load sides, or without a LoadSense only the current that must not flow."""
 
     def __init__(self, load_sense, limits, is_welded):
-        self._poles = None if load_sense is None else Poles(load_sense)
+        self._poles = None if load_sense is None else Poles(load_sense, limits.get("sample_interval_ms", _DEFAULT_INTERVAL_MS))
         self._leak_limit_ma = 2 * limits.get("no_load_ma", _DEFAULT_NO_LOAD_MA)
         self._wrong_ms = 0  # how long a pole has not been what the coil says
         self._leak_ms = 0

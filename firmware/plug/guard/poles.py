@@ -1,7 +1,8 @@
 """Whether the load side of each pole is live, out of pins that also show leakage.
 
-A pole counts up with each sample that shows it live and down with each that does not, between 0 and 8. It is live from 8 on until it is back
-at 0, and dead from 0 on until it is at 8: what shows less than half of the time, as leakage through a charger's filter does, is dead.
+A pole counts up with each sample that shows it live and down with each that does not, between 0 and what 80 ms hold. It is live from there on
+until it is back at 0, and dead from 0 on until it is there: what shows less than half of the time, as leakage through a charger's filter
+does, is dead.
 """
 
 from micropython import const
@@ -9,19 +10,20 @@ from micropython import const
 LINE = const(1)
 NEUTRAL = const(2)
 _BOTH = const(3)
-_SAMPLES = const(8)
+_FILTER_MS = const(80)
 
 
 class Poles:
-    """Both poles behind a LoadSense; `sample` every 10 ms."""
+    """Both poles behind a LoadSense; `sample` every `interval_ms`."""
 
-    def __init__(self, load_sense):
+    def __init__(self, load_sense, interval_ms):
         self._load_sense = load_sense
+        self._samples = max(1, _FILTER_MS // interval_ms)
         self.restart()
 
     def restart(self):
-        """Forget everything: a pole must show dead 8 times before it is dead again."""
-        self._line = self._neutral = _SAMPLES
+        """Forget everything: a pole must show dead for the whole of 80 ms before it is dead again."""
+        self._line = self._neutral = self._samples
         self.live = self.dead = 0  # bits of the poles; in neither while unknown
 
     def sample(self):
@@ -32,11 +34,11 @@ class Poles:
 
     def _count(self, pole, is_seen, count):
         if is_seen:
-            if count < _SAMPLES - 1:
+            if count < self._samples - 1:
                 return count + 1
             self.live |= pole
             self.dead &= ~pole
-            return _SAMPLES
+            return self._samples
         if count > 1:
             return count - 1
         self.dead |= pole

@@ -18,7 +18,27 @@ from wattseal.gateway.rpc import Rpc, quantity, to_hex
 ROOT = Path(__file__).resolve().parents[3]
 CHAIN_ID = 31337
 START_TIMEOUT_S = 20.0
-HEAPS = {"x64": "512k", "x86": "176k"}  # on the 32-bit port: 128 KB for the firmware, as on a plain ESP32, and 48 KB for the simulator
+HEAPS = {"x64": "512k", "x86": "288k"}  # of the 32-bit one the simulator needs some 90 KB (make bench measures both)
+
+
+# The simulator's names of what is wired to a pin, and the board file's.
+_PINS = {
+    "contactor_pin": "contactor",
+    "i2c_scl": "i2c_scl",
+    "i2c_sda": "i2c_sda",
+    "uart_tx": "uart_tx",
+    "uart_rx": "uart_rx",
+    "cf_pin": "pulse_power",
+    "cf1_pin": "pulse_other",
+    "sel_pin": "pulse_select",
+    "meter_irq_pin": "meter_interrupt",
+    "sense_line_pin": "sense_line",
+    "sense_neutral_pin": "sense_neutral",
+    "ntc_contacts_pin": "ntc_contact",
+    "ntc_pins_pin": "ntc_plug",
+    "button_pin": "button",
+    "plug_switch_pin": "plug_switch",
+}
 
 
 class Process:
@@ -151,8 +171,9 @@ class RelayProcess(Process):
 class SimulatedPlug(Process):
     """The real firmware of a board in MicroPython, over the simulated world. Its time stands still outside `run`.
 
-    `port` is `x64` or `x86`; `folder` holds the flash, and the same folder again is a reboot. `settings` are the simulator's beyond the board's,
-    `tree` is the compiled firmware where it is not the board's own, `heap` MicroPython's option where it is not that of HEAPS.
+    `port` is `x64` or `x86`; `folder` holds the flash, and the same folder again is a reboot. `car` (the arguments of `plug_in`) stands at the
+    socket from the start; without one the socket is empty. `settings` are the simulator's beyond the board's, `tree` is the compiled firmware
+    where it is not the board's own, `heap` MicroPython's option where it is not that of HEAPS.
     """
 
     def __init__(
@@ -163,6 +184,7 @@ class SimulatedPlug(Process):
         contract: bytes,
         relay_port: int,
         *,
+        car: dict[str, int] | None = None,
         settings: dict[str, Any] | None = None,
         tree: Path | None = None,
         heap: str | None = None,
@@ -179,7 +201,7 @@ class SimulatedPlug(Process):
         tree = tree or ROOT / "build/firmware" / board / port
         with socket.create_server(("127.0.0.1", 0)) as server:
             server.settimeout(START_TIMEOUT_S)
-            every = {"control": list(server.getsockname()), **_wiring(board), **(settings or {})}
+            every = {"control": list(server.getsockname()), "car": car or {}, **_wiring(board), **(settings or {})}
             (folder / "sim.json").write_text(json.dumps(every))
             environment = {"MICROPYPATH": f"{ROOT / 'firmware/sim'}:.frozen", "WATTSEAL_SIM": str(folder / "sim.json")}
             micropython = [str(ROOT / "build/bin" / f"micropython-{port}"), "-X", f"heapsize={heap or HEAPS[port]}"]
@@ -226,16 +248,13 @@ class SimulatedPlug(Process):
 
 
 def _wiring(board: str) -> dict[str, Any]:
-    """Return the simulator's settings for a board: how the parts on it are wired."""
+    """Return the simulator's settings for a board: how the parts on it are wired. A pin that the board lacks is -1."""
     facts = tomllib.loads((ROOT / "firmware/boards" / f"{board}.toml").read_text())
     pins, meter = facts["pins"], facts["meter"]
+    wiring = {ours: pins.get(theirs, -1) for ours, theirs in _PINS.items()}
+    wiring |= {name: meter[name] for name in ("i2c_id", "uart_id") if name in meter}
     return {
-        "wiring": {
-            "contactor_pin": pins["contactor"],
-            "contactor_active_high": facts["contactor"]["active_high"],
-            "i2c_id": meter["i2c_id"],
-            "i2c_scl": pins["i2c_scl"],
-            "i2c_sda": pins["i2c_sda"],
-        },
+        "meter": meter["part"].lower(),
+        "wiring": {**wiring, "contactor_active_high": facts["contactor"]["active_high"]},
         "front_end": {name: meter[name] for name in ("shunt_uohm", "divider_upper_ohm", "divider_lower_ohm")},
     }

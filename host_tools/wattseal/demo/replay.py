@@ -16,7 +16,7 @@ from wattseal.errors import ConfigError, LinkError
 from wattseal.gateway.submit import deploy
 from wattseal.protocol import signatures
 
-BOARD = "socket_16a"
+BOARD = "desk_16a"
 CAR_CURRENT_MA = 16_000
 METER_ERROR_PPM = 1_000  # stated for the board's meter: 0.1 %
 SLICE_S = 60
@@ -96,10 +96,10 @@ class Replay:
         self.relay_port = relay.port
         return relay
 
-    def start_plug(self) -> SimulatedPlug:
-        """Start the plug, or start it again on the same flash."""
+    def start_plug(self, car: dict[str, int] | None = None) -> SimulatedPlug:
+        """Start the plug, or start it again on the same flash, with a car at it or an empty socket."""
         self._utc_at_zero = self.chain.timestamp()
-        return SimulatedPlug(self._folder, self._board, self._port, self.contract, self.relay_port)
+        return SimulatedPlug(self._folder, self._board, self._port, self.contract, self.relay_port, car=car)
 
     def let_pass(self, seconds: float, until: str | None = None) -> dict[str, Any]:
         """Let time pass for the plug and then for the chain; return the world's state."""
@@ -128,9 +128,9 @@ class Replay:
         raise LinkError(f"the plug made no offer within {WAIT_S:g} s; see {self.plug.log} and {self.relay.log}")
 
     def charging(self, session: str) -> None:
-        """Let time pass in small steps until the contacts are closed for a session."""
+        """Let time pass in small steps until the contacts are closed for a session, after an outage up to the guard's longest delay."""
         deadline = time.monotonic() + WAIT_S
-        while not self.plug.run(0.1, "contactor_closed")["contacts"]:
+        while not self.let_pass(0.5, "contactor_closed")["contacts"]:
             if time.monotonic() > deadline:
                 raise LinkError(f"the plug did not start session {session}; see {self.plug.log} and {self.relay.log}")
             time.sleep(0.01)

@@ -194,7 +194,9 @@ class Status(Message):
     contact_mc: Int64 | None
     plug_mc: Int64 | None
     guard: Text
+    waits_for: Text | None
     trip: Text | None
+    trip_detail: Text | None
     weld: Text
 
 

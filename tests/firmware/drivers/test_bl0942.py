@@ -48,9 +48,7 @@ class Chip:
 
     def frame(self):
         current, voltage, power, period = self.codes
-        body = b"\x55" + b"".join(
-            (value & 0xFFFFFF).to_bytes(3, "little") for value in (current, voltage, current, power, self.millipulses // 1_000)
-        )
+        body = b"\x55" + b"".join((value & 0xFFFFFF).to_bytes(3, "little") for value in (current, voltage, current, power, self.millipulses // 1_000))
         body += period.to_bytes(2, "little") + bytes(4)
         return body + bytes((~(0x58 + sum(body)) & 0xFF,))
 
@@ -168,6 +166,7 @@ def test_a_reset_books_nothing_and_configures_again():
         bench.run(2_000, quiet=True)
         assert bench.chip.mode == 0x07
         assert bench.forward <= booked, before
+        assert bench.meter.discarded >= 1
         bench.run(60_000, 2_000).run(1_000)
         assert 118 <= bench.forward - booked <= 120
 
@@ -186,6 +185,29 @@ def test_more_than_the_greatest_power_books_nothing():
     bench.chip.millipulses += 50_000
     bench.run(1_000)
     assert (bench.forward, bench.meter.discarded) == (0, 1)
+
+
+def test_an_answer_may_come_in_pieces():
+    bench = Bench().started()
+    meter, line = bench.meter, bench.line
+    while bench.chip.asked[-1] != 0xAA:
+        bench.run(100)
+    answer, line.waiting = line.waiting, b""
+    for piece in (answer[:10], answer[10:]):
+        line.waiting = piece
+        bench.now_ms += 40
+        meter.sample(bench.now_ms)
+    assert bench.chip.asked[-1] == 0x19
+    assert meter.failures == 0
+
+
+def test_what_has_waited_is_no_answer():
+    bench = Bench().started()
+    bench.line.waiting = bytes(200)
+    bench.run(100)
+    del bench.chip.asked[:]
+    bench.run(200)
+    assert 0x19 in bench.chip.asked
 
 
 def test_every_single_bit_of_an_answer_may_be_wrong():
@@ -233,3 +255,21 @@ def test_a_damaged_line_still_counts():
         bench.line.damage = lambda data: data
         bench.run(1_000, quiet=True).run(1_000)
         assert 110 <= bench.forward <= 120, kinds
+
+
+def test_a_frame_is_found_behind_rubbish():
+    bench = Bench()
+    bench.line.damage = lambda data: b"\x01\x02" + data
+    bench.started().run(60_000, 2_000).run(1_000)
+    assert (bench.meter.failures, bench.meter.voltage_mv // 1_000, bench.forward) == (0, 230, 120), bench.forward
+
+
+def test_a_damaged_mode_is_no_reset():
+    bench = Bench().started().run(2_000, 2_000)
+    bench.line.damage = lambda data: flipped(data, 1) if len(data) == 4 else data
+    bench.run(700, 2_000)
+    assert bench.meter.failures >= 2
+    bench.line.damage = lambda data: data
+    bench.run(2_000, 2_000).run(1_000)
+    assert bench.meter.discarded == 0
+    assert bench.forward == 9

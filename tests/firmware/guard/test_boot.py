@@ -2,7 +2,7 @@
 
 import json
 
-from guard.rig import Rig, mains
+from guard.rig import Contactor, Guard, Rig, mains
 from plug.errors import Tripped
 from run_in_micropython import raises
 
@@ -58,6 +58,21 @@ def test_an_outage_that_ends_as_a_power_loss_counts_once():
     rig.meter.voltage_mv = 230_000
     rig.guard.want(True, rig.now_ms)
     assert rig.run(100_000, lambda: mains.coil == 1) >= 30_000
+    rig.reboot("power_on", True)
+    assert rig.guard.to_state()["brown_outs"] == 2
+
+
+def test_a_power_loss_after_an_outage_is_over_counts_again():
+    rig = Rig().close(LOAD_MA)
+    rig.meter.voltage_mv = 0
+    rig.run(200)
+    assert rig.guard.to_state()["outage"] == 1
+    rig.meter.voltage_mv = 230_000
+    rig.guard.dirty = False
+    rig.run(6_000)
+    assert rig.guard.to_state()["outage"] == 0
+    assert rig.guard.dirty
+    rig.run_to("closed", 100_000)
     rig.reboot("power_on", True)
     assert rig.guard.to_state()["brown_outs"] == 2
 
@@ -128,6 +143,10 @@ def test_a_latched_trip_is_not_replaced_by_a_reboot():
 
 def test_the_constructor_opens():
     rig = Rig()
+    contactor = Contactor(25)
+    contactor.close()
+    Guard(contactor, None, (None, None), {}, None, lambda limit: 0)
+    assert mains.coil == 0
     mains.coil = 1
     rig.build()
     assert mains.coil == 0

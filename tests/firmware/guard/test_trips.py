@@ -109,6 +109,17 @@ def test_a_claim_does_not_outlive_a_trip_that_found_it_waiting_or_held():
     check_clears(rig)
 
 
+def test_after_clearing_the_self_check_comes_first():
+    rig = Rig().close(LOAD_MA)
+    rig.guard.on_over_current(rig.now_ms, 50_000)
+    rig.run(2_000)
+    rig.guard.clear(rig.now_ms)
+    rig.guard.want(True, rig.now_ms)
+    rig.run(100)
+    assert rig.guard.waits_for == "self-check"
+    assert rig.run_to("closed") >= 900
+
+
 def test_hold_ends_a_period_after_the_breaker_cleared_it_and_not_for_a_lagging_average():
     rig = Rig().close(LOAD_MA)  # the average stays at 9 A
     rig.guard.on_over_current(rig.now_ms, 100_000)
@@ -361,3 +372,11 @@ def test_an_absent_limit_is_off():
     rig.meter.voltage_mv = 300_000
     rig.run(10_000)
     assert rig.guard.state == "closed"
+
+
+def test_a_trip_asks_for_the_journal():
+    rig = Rig().close(LOAD_MA)
+    rig.guard.dirty = False
+    rig.guard.on_over_current(rig.now_ms, 1_000)
+    assert rig.guard.dirty
+    assert rig.guard.to_state()["trip"] == "over_current"
