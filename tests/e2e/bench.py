@@ -102,6 +102,8 @@ class Bench:
             message: dict[str, Any] = json.loads(line[9:])
             if message["type"] == "status":
                 self.status = message
+            if message["type"] == "offer":
+                self.offer = message
             if message["type"] == kind:
                 return message
 
@@ -134,8 +136,14 @@ class Bench:
     def start(self, closes: bool = True) -> str:
         """Have a session charging; return its id. With `closes` False the contacts are not waited for."""
         self.send(type="time", utc=self.now)
-        self.plug.run(4)  # the self-check after a boot
-        offer = self.expect("offer")
+        self.offer: dict[str, Any] | None = None
+        for _ in range(5):
+            self.plug.run(2)  # the self-check after a boot
+            self.newest_status()
+            if self.offer:
+                break
+        offer = self.offer
+        assert offer, f"no offer: {self.status}"
         voucher = Voucher(
             driver=signatures.address(DRIVER),
             host=b"\x44" * 20,
