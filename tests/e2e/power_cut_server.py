@@ -33,6 +33,13 @@ public_keys = {}  # the same key is booted a thousand times
 _public_key = secp256k1.public_key
 
 
+class Beats:
+    """In the place of the supervisor."""
+
+    def beat(self, name):
+        pass
+
+
 def read(offset, buffer):
     buffer[:] = memoryview(image)[offset : offset + len(buffer)]
 
@@ -62,6 +69,12 @@ def patch(offset, data):
     """Change the base of the cases."""
     data = unhexlify(data)
     base[offset : offset + len(data)] = data
+
+
+def rebase(path):
+    """Start the cases from the image in a file."""
+    with open(path, "rb") as file:
+        file.readinto(base)
 
 
 def case(patches):
@@ -114,17 +127,25 @@ def state():
 
 def finish(utc):
     """Have the host end the session that goes on, as far as one does; return the state after it."""
+    asyncio.new_event_loop()
+    return asyncio.run(_finish(utc))
+
+
+async def _finish(utc):
     session = app._session
     app._clock.set_utc(utc)
-    if session.state != IDLE:
-        line = encode({"type": "end", "session": to_hex(session.voucher.session)})
-        replies = asyncio.run(app._commands.handle(line))
-        if replies:
-            return {"error": "refused", "message": str(replies)}
-    for _ in range(4):
-        asyncio.run(session.step(True))
-        session.account(None, 1000)
-    return state()
+    app._supervisor = Beats()
+    if session.state == IDLE:
+        return state()
+    tasks = [asyncio.create_task(app._meter_loop()), asyncio.create_task(app._session_loop())]
+    replies = await app._commands.handle(encode({"type": "end", "session": to_hex(session.voucher.session)}))
+    for _ in range(100):
+        await asyncio.sleep_ms(100)
+        if session.state == IDLE or any(task.done() for task in tasks):
+            break
+    for task in tasks:
+        task.cancel()
+    return {"error": "refused", "message": str(replies)} if replies else state()
 
 
 def take_log():
@@ -132,7 +153,7 @@ def take_log():
     return list(log)
 
 
-COMMANDS = {"patch": patch, "case": case, "load": load, "boot": boot, "finish": finish, "take_log": take_log}
+COMMANDS = {"patch": patch, "rebase": rebase, "case": case, "load": load, "boot": boot, "finish": finish, "take_log": take_log}
 
 
 def answer(command):

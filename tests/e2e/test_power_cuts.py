@@ -43,7 +43,7 @@ class Server:
     def __init__(self, folder: Path, config: str) -> None:
         folder.mkdir()
         (folder / "config.json").write_text(config)
-        (folder / "sim.json").write_text(json.dumps(_wiring(recorded_session.BOARD)))
+        (folder / "sim.json").write_text(json.dumps({"car": {"energy_wh": 5000, "current_ma": 6000}} | _wiring(recorded_session.BOARD)))
         path = [ROOT / "firmware/sim", ROOT / "build/firmware" / recorded_session.BOARD / "x64"]
         environment = {"MICROPYPATH": ":".join(map(str, path)) + ":.frozen", "WATTSEAL_SIM": str(folder / "sim.json")}
         self.folder = folder
@@ -89,7 +89,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Recording:
     log, received, facts = recorded_session.record(folder)
     return Recording(
         power_cut.read_log(recorded_session.operations_only(log)),
-        recorded_session.moments(log, facts["claims_over"]),
+        recorded_session.moments(log, facts),
         received,
         facts,
         (folder / "flash/config.json").read_text(),
@@ -225,6 +225,8 @@ def test_every_cut(recording: Recording, server: Server, capsys: pytest.CaptureF
         batch.clear()
         wanted.clear()
 
+    (server.folder / "image").write_bytes(power_cut.blank(SIZE))
+    server.run(("rebase", "image"))
     for cut in power_cut.cuts(operations, power_cut.blank(SIZE), Random(1)):
         while base < cut.number:  # the server's base follows
             run_batch()
@@ -245,3 +247,116 @@ def test_every_cut(recording: Recording, server: Server, capsys: pytest.CaptureF
         )
     assert tested[True] == prefixes
     assert sum(tested.values()) == total
+
+
+def test_cuts_in_recovery(recording: Recording, server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    """After a cut the plug boots and ends its session; power is cut again in each erase and program of that."""
+    start = time.monotonic()
+    random, judge = Random(2), Judge(recording)
+    utc = recorded_session.NOW + 3_600
+    whole = [number for number, moment in enumerate(recording.moments) if moment.has_key]
+    charging = [number for number in whole if recording.moments[number].sessions and not recording.moments[number].finals]
+    chosen = {number: random.choice(("before", "programmed 2/4")) for number in random.sample(charging, RECOVERIES - 10) + random.sample(whole, 10)}
+    tested = total = 0
+    for cut in power_cut.cuts(recording.operations, power_cut.blank(SIZE), Random(3)):
+        wanted = chosen.get(cut.number)
+        if wanted is None or not (cut.name == wanted or (cut.name == "erased 128/256" and wanted != "before")):
+            continue
+        image, secret = cut.image(), judge.secret(cut.number)
+        (server.folder / "image").write_bytes(image)
+        _, booted, ended, log = server.run(("load", "image"), ("boot", secret), ("finish", utc), ("take_log",))
+        inner = [power_cut.Operation(offset, length, bytes.fromhex(data) if letter == "P" else None) for letter, offset, length, data in log]
+        assert len(inner) >= 2  # what stood last is programmed again
+        server.run(("rebase", "image"))
+        base = 0
+        for second in power_cut.cuts(inner, bytearray(image), random):
+            for operation in inner[base : second.number]:  # the server's base follows
+                server.run(("patch", operation.offset, second.flash[operation.offset : operation.offset + operation.length].hex()))
+            base = second.number
+            if second.name not in ("before", "after") and random.randrange(3):
+                continue
+            total += 1
+            where = f"cut in operation {cut.number} ({cut.name}), then in the recovery's {second.number} ({second.name})"
+            patches = [(second.offset, second.content.hex())] if second.content else []
+            _, again, end, last = server.run(("case", patches), ("boot", secret), ("finish", utc), ("boot", None))
+            judge.check(cut.number, where, again)
+            judge.check_end(cut.number, where, again, end)
+            assert again["register_mwh"] == booted["register_mwh"], where
+            assert set(end["ended"]) == set(ended["ended"]), where
+            for tag, receipt in again["ended"].items():  # what was final stays as it was
+                assert receipt == ended["ended"][tag], where
+            assert last["ended"] == end["ended"], where
+            tested += 1
+    with capsys.disabled():
+        print(f"\npower cuts in recovery: {len(chosen)} recoveries, tested {tested} / {total} second cuts, {time.monotonic() - start:.0f} s")  # noqa: T201
+    assert len(chosen) >= 50
+    assert tested == total
+
+
+def test_over_the_link(recording: Recording, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The whole firmware boots after a cut: it sends what it had reported, and ends the session or goes on with it."""
+    start = time.monotonic()
+    tested = resumed = 0
+    for cut in power_cut.cuts(recording.operations, power_cut.blank(SIZE), Random(4)):
+        if cut.number % EVERY or cut.name != ("before", "programmed 2/4")[cut.number // EVERY % 2]:
+            continue
+        where = f"cut in operation {cut.number} ({cut.name})"
+        moment = recording.moments[cut.number]
+        folder = tmp_path / str(cut.number)
+        (folder / "flash").mkdir(parents=True)
+        (folder / "flash/flash.bin").write_bytes(cut.image())
+        if moment.has_key:
+            (folder / "flash/nvs.json").write_text(json.dumps({"wattseal": {"blob:secret": recording.facts["key"]}}))
+        plug = recorded_session.Plug(folder, car={"energy_wh": 5_000, "current_ma": 10_000})
+        try:
+            tested += 1
+            resumed += follow(plug, moment, where, resume=tested % 2 == 0)
+        finally:
+            plug.close()
+    with capsys.disabled():
+        print(f"\npower cuts over the link: {tested} boots, {resumed} sessions went on, {time.monotonic() - start:.0f} s")  # noqa: T201
+    assert tested >= len(recording.operations) // EVERY
+    assert resumed >= 5
+
+
+def follow(plug: Any, moment: Any, where: str, *, resume: bool) -> bool:
+    """Check what a plug sends after a cut, end its session; return whether that went on before."""
+    plug.run(1)
+    plug.answers()
+    sent = {}
+    for message in plug.received:
+        if message["type"] == "receipt":
+            sent[message["receipt"]["session"]] = message["receipt"]
+    open_sessions = {session: receipt for session, receipt in moment.sessions.items() if session not in moment.over}
+    for session, receipt in open_sessions.items():
+        if receipt is None:
+            continue
+        assert session in sent, (where, "a reported receipt is not sent", receipt)
+        assert sent[session]["sequence"] >= receipt["sequence"], where
+        if session in moment.finals:
+            assert sent[session] == receipt, where
+    session = plug.status["session"]
+    if session is None:
+        assert all(receipt["flags"] & FLAG_FINAL for receipt in sent.values()), where
+        return False
+    plug.utc = recorded_session.NOW + 20 * recorded_session.DAY_S if moment.may_drop else recorded_session.NOW + moment.ms // 1000
+    plug.send(type="time", utc=plug.utc)
+    went_on = False
+    if resume and plug.status["state"] == "suspended":
+        plug.send(type="lock", session=session)
+        went_on = plug.run(400, "contactor_closed")["contacts"] == 1
+        assert went_on, where
+        plug.run(60)
+    if not (session in sent and sent[session]["flags"] & FLAG_FINAL):
+        plug.send(type="end", session=session)
+    state = plug.run(10)
+    plug.answers()
+    final = [message["receipt"] for message in plug.received if message["type"] == "receipt" and message["receipt"]["session"] == session][-1]
+    assert final["flags"] & FLAG_FINAL, where
+    delivered_mwh = moment.register_mwh + state["true_mwh"] * 1.001
+    assert (final["registerWh"] + final["energyWh"]) * 1000 <= max(delivered_mwh, final["registerWh"] * 1000), where
+    before = moment.sessions.get(session)
+    if before is not None:
+        assert final["registerWh"] == before["registerWh"], where
+        assert final["energyWh"] >= before["energyWh"] + (30 if went_on else 0), where
+    return went_on
