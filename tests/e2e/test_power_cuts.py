@@ -2,8 +2,6 @@
 
 import importlib.util
 import json
-import os
-import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +10,6 @@ from random import Random
 from typing import Any
 
 import pytest
-from wattseal.demo.processes import ROOT, _wiring
 from wattseal.protocol.typed_data import FLAG_FINAL, FLAG_METER_FAULT, FLAG_POWER_LOST, FLAG_TRIP
 
 HERE = Path(__file__).parent
@@ -25,51 +22,23 @@ def load(name: str, path: Path) -> Any:
     return module
 
 
+boot_server = load("boot_server", HERE / "boot_server.py")
 recorded_session = load("recorded_session", HERE / "recorded_session.py")
 power_cut = load("power_cut", HERE.parent / "power_cut.py")
 
 SIZE = 0x40000
-SAMPLES_END = 20 * power_cut.SECTOR
+SAMPLES_SECTORS = 20
+SAMPLES_END = SAMPLES_SECTORS * power_cut.SECTOR
 RECOVERIES = 60
 EVERY = 20  # of the whole prefixes one is booted as a process, over the link
+SESSIONS = 4 * 3653  # in ten years
+MEAN_WH = 9_330  # of a session at Caltech (docs/decisions.md)
+COUNTED = 24  # of them are run through the journal
+MOST_ERASES = 20_000
 MOST_LOST_MWH = 10_000
 MOST_LOST_MS = 60_000
+pytestmark = pytest.mark.xdist_group("power_cuts")  # they share a recording
 TAG = 2 + 22  # of a session's hex
-
-
-class Server:
-    """A process of power_cut_server.py."""
-
-    def __init__(self, folder: Path, config: str) -> None:
-        folder.mkdir()
-        (folder / "config.json").write_text(config)
-        (folder / "sim.json").write_text(json.dumps({"car": {"energy_wh": 5000, "current_ma": 6000}} | _wiring(recorded_session.BOARD)))
-        path = [ROOT / "firmware/sim", ROOT / "build/firmware" / recorded_session.BOARD / "x64"]
-        environment = {"MICROPYPATH": ":".join(map(str, path)) + ":.frozen", "WATTSEAL_SIM": str(folder / "sim.json")}
-        self.folder = folder
-        self._process = subprocess.Popen(
-            [ROOT / "build/bin/micropython-x64", "-X", "heapsize=16m", HERE / "power_cut_server.py"],
-            cwd=folder,
-            env=os.environ | environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def run(self, *commands: tuple) -> list[Any]:
-        """Run commands; return their results."""
-        self._process.stdin.write(json.dumps(commands) + "\n")
-        self._process.stdin.flush()
-        while True:
-            line = self._process.stdout.readline()
-            assert line, "the server has ended"
-            if line.startswith("@"):
-                return json.loads(line[1:])
-
-    def close(self) -> None:
-        self._process.stdin.close()
-        self._process.wait(timeout=10)
-        self._process.stdout.close()
 
 
 @dataclass
@@ -98,8 +67,8 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Recording:
 
 
 @pytest.fixture(scope="module")
-def server(recording: Recording, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    running = Server(tmp_path_factory.mktemp("boots") / "flash", recording.config)
+def server(recording: Recording, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    running = boot_server.Server(tmp_path_factory.mktemp("boots") / "flash", recording.config)
     yield running
     running.close()
 
@@ -203,7 +172,7 @@ def test_the_recording(recording: Recording) -> None:
     assert recording.facts["idle_bytes"] == 0, "an idle hour wrote to the flash"
 
 
-def test_every_cut(recording: Recording, server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_cut(recording: Recording, server: Any, capsys: pytest.CaptureFixture[str]) -> None:
     start = time.monotonic()
     operations, judge = recording.operations, Judge(recording)
     total, base = power_cut.total(operations), 0
@@ -249,7 +218,7 @@ def test_every_cut(recording: Recording, server: Server, capsys: pytest.CaptureF
     assert sum(tested.values()) == total
 
 
-def test_cuts_in_recovery(recording: Recording, server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+def test_cuts_in_recovery(recording: Recording, server: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """After a cut the plug boots and ends its session; power is cut again in each erase and program of that."""
     start = time.monotonic()
     random, judge = Random(2), Judge(recording)
@@ -360,3 +329,25 @@ def follow(plug: Any, moment: Any, where: str, *, resume: bool) -> bool:
         assert final["registerWh"] == before["registerWh"], where
         assert final["energyWh"] >= before["energyWh"] + (30 if went_on else 0), where
     return went_on
+
+
+def test_wear(recording: Recording, server: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """Ten years of mean sessions, from what the recorded one wrote, through the real ledger and journal with all the sessions it can hold."""
+    samples = [operation for operation in recording.operations if operation.data is not None and operation.offset < SAMPLES_END]
+    per_kwh = len(samples) / (recording.moments[-1].register_mwh / 1e6)
+    for number, cut in enumerate(power_cut.cuts(recording.operations, power_cut.blank(SIZE), Random(5))):
+        last = cut if number == power_cut.total(recording.operations) - 1 else None
+    (server.folder / "image").write_bytes(last.image())
+    samples, worst = round(per_kwh * MEAN_WH / 1000), 0
+    for current, watts in (("16 A", 3_680), ("6 A", 1_380)):  # the most that this plug gives, and the least that a car is told to draw
+        receipts = max(MEAN_WH // 250, round(MEAN_WH / watts * 12)) + 1
+        _, _, erases = server.run(("load", "image"), ("boot", recording.facts["key"]), ("wear", COUNTED, samples, receipts))
+        assert "error" not in erases, erases
+        ten_years = [erased * SESSIONS // COUNTED for erased in erases]
+        worst = max(worst, *ten_years)
+        with capsys.disabled():
+            print(  # noqa: T201
+                f"\nwear in ten years at {current}: {SESSIONS} sessions of {samples} samples and {receipts} receipts, {sum(ten_years)} erases, "
+                f"worst sector of samples {max(ten_years[:SAMPLES_SECTORS])}, of documents {max(ten_years[SAMPLES_SECTORS:])}"
+            )
+    assert worst <= MOST_ERASES
