@@ -140,8 +140,8 @@ class Plug:
         signature = signatures.sign(DRIVER, digest)
         return "0x" + digest.hex(), {"type": "voucher", "voucher": voucher.to_wire(), "signature": "0x" + signature.hex()}
 
-    def authorise(self) -> str:
-        """Have a voucher accepted; return its session."""
+    def ask(self) -> tuple[str, dict[str, Any]]:
+        """Send a voucher for the newest offer; return its session and the plug's `session` or `refused`."""
         self.send(type="time", utc=self.utc)
         self.run(4)  # the self-check after a boot
         self.send(type="time", utc=self.utc)
@@ -150,7 +150,16 @@ class Plug:
             offer = message if message["type"] == "offer" else offer
         session, message = self.voucher(offer)
         self.send(**message)
-        assert self.expect("session")["session"] == session
+        while True:
+            answer = self.read()
+            if answer["type"] in ("session", "refused"):
+                return session, answer
+
+    def authorise(self) -> str:
+        """Have a voucher accepted; return its session."""
+        session, answer = self.ask()
+        assert answer["type"] == "session", answer
+        assert answer["session"] == session
         return session
 
     def start(self, session: str, energy_wh: int = 20_000, current_ma: int = 16_000) -> None:
