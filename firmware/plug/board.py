@@ -42,7 +42,6 @@ GUARD = {
     "continuous_ma": 10000,
     "instant_peak_ma": 50000,
     "breaking_capacity_ma": 30000,
-    "i2t_s_milli": 2800,
     "over_voltage_mv": 264500,
     "under_voltage_mv": 184000,
     "frequency_min_mhz": 47500,
@@ -84,8 +83,4 @@ NTC = (
     (245962, 95000),
     (215173, 100000),
     (188676, 105000),
-    (165841, 110000),
-    (146130, 115000),
-    (129084, 120000),
-    (114313, 125000),
 )

@@ -1,9 +1,9 @@
 """The modules in the order in which they are imported at boot, the lowest first: imports that nest deeply would exhaust an ESP32's stack."""
 
 ORDER = (
-    "plug.crypto.secp256k1_table",  # 8 KB in one piece, while there still is one
     "plug.board",
     "plug.errors",
+    "plug.text",
     "plug.clock",
     "plug.ledger",
     "plug.net.framing",
@@ -12,6 +12,7 @@ ORDER = (
     "plug.commands",
     "plug.terms",
     "plug.config",
+    "plug.crypto.keccak_native",
     "plug.crypto.keccak",
     "plug.crypto.eip712",
     "plug.guard.codes",
@@ -30,12 +31,15 @@ ORDER = (
     "plug.metering.meter",
     "plug.crypto.field",
     "plug.crypto.modular_inverse",
-    "plug.crypto.rfc6979",
     "plug.crypto.recode",
     "plug.crypto.steps",
     "plug.crypto.curve",
-    "plug.crypto.secp256k1_curve",
     "plug.crypto.square_root",
+    "plug.crypto.arithmetic",
+    "plug.crypto.rfc6979",
+    "plug.crypto.ecdsa",
+    "plug.crypto.table",
+    "plug.crypto.secp256k1_curve",
     "plug.crypto.secp256k1",
     "plug.turns",
     "plug.voucher",
@@ -54,7 +58,5 @@ ORDER = (
     "plug.storage.keystore",
     "plug.supervisor",
     "plug.version",
-    "plug.drivers.load_sense",
-    "plug.drivers.thermometer",
     "plug.app",
 )

@@ -9,6 +9,7 @@ import struct
 
 from micropython import const
 
+from plug import text
 from plug.errors import JournalError, OutboxFull
 
 CAPACITY = const(32)  # ended sessions that wait for their settlement
@@ -158,10 +159,10 @@ class Ledger:
         self._put_json(_CRASH, crash)
 
     def _put_json(self, key, value):
-        self._journal.put(key, json.dumps(value).encode())
+        self._journal.put(key, text.buffer[: text.write(value)])
 
     def _get_json(self, key):
-        payload = self._journal.get(key)
+        payload = self._journal.get(key, text.buffer)
         if payload is None:
             return None
         try:

@@ -1,7 +1,7 @@
 """One charging session from voucher to final receipt: the state machine of docs/protocol.md section 3.
 
-Messages only note what is wanted; `step`, called a few times a second, is the one place where the session moves. Every change that a
-receipt will rest on is in the journal before anything else happens.
+`step`, called a few times a second, is what moves the session; a message that ends it does so at once. Every change that a receipt will
+rest on is in the journal before anything else happens.
 """
 
 import gc
@@ -9,7 +9,7 @@ import os
 
 from micropython import const
 
-from plug.errors import BadState, Busy, NotBilling, StaleNonce, Tripped, WeldUnknown, WrongSession
+from plug.errors import BadState, Busy, NotBilling, StaleNonce, Tripped, WrongSession
 from plug.ledger import TAG_BYTES, Sample
 from plug.typed_data import (
     FLAG_CAP_REACHED,
@@ -89,7 +89,7 @@ class Session:
         self._as_of = 0
         self._sequence = 0
         self._flags = 0
-        self._end_flag = None  # asked for from outside; 0 is an end without a flag
+        self._is_contradicted = False  # after a reboot: it must not go on
         self._is_locked = False
         self._is_pressed = False
 
@@ -115,7 +115,7 @@ class Session:
             self._active_ms = sample.active_ms
             self._as_of = sample.as_of
             self._sequence = sample.sequence
-            self._flags = sample.flags
+            self._flags = sample.flags & ~FLAG_FINAL  # that one is the receipt's: the cut may have come before it was written
         else:  # the cut came before the session's first sample
             self.state = SUSPENDED if self._started_at else AUTHORISED
             self._as_of = self._started_at or self.voucher.values["issuedAt"]
@@ -133,7 +133,7 @@ class Session:
             self.state = SUSPENDED
             self._flags |= FLAG_POWER_LOST
             if document["calibration"] != self._facts["calibration"] or self._register.wh_floor() < self._register_wh:
-                self._end_flag = 0  # what was metered before and what would be metered now do not belong together
+                self._is_contradicted = True  # what was metered before and what would be metered now do not belong together
 
     @property
     def was_charging(self):
@@ -159,15 +159,8 @@ class Session:
         self._saved_ms = self._clock.tick()
         self._saved_mwh = register.total_mwh
         self._saved_active_ms = self._active_ms
-        sample = Sample(register.total_mwh, register.reverse_mwh)
-        if self._tag is not None:
-            sample.tag = self._tag
-            sample.state = STATES.index(self.state)
-            sample.as_of = self._as_of
-            sample.active_ms = self._active_ms
-            sample.sequence = self._sequence
-            sample.flags = self._flags
-        self._ledger.put_sample(sample)
+        totals = register.total_mwh, register.reverse_mwh
+        self._ledger.put_sample(Sample(*totals, self._tag, STATES.index(self.state), int(self._as_of), self._active_ms, self._sequence, self._flags))
 
     # -- what the relay asks ---------------------------------------------------------------------------------------------------------
 
@@ -219,8 +212,7 @@ class Session:
     def _must_be_payable(self):
         if not self._facts["is_billing"]:
             raise NotBilling("this board's meter must not be billed: only a voucher with prices of 0 is served")
-        if self._guard.weld == "unknown":
-            raise WeldUnknown("this board cannot see welded contacts: only a voucher with prices of 0 is served")
+        self._guard.check_session()
 
     def take_lock(self, message):
         """Note that the relay has seen the voucher's lock open on chain: the session may start or go on."""
@@ -238,13 +230,15 @@ class Session:
         session, driver = self.voucher.session, self.voucher.values["driver"]
         await check_stop(self._domain, session, message, driver)
         self._must_be(message["session"])
-        self._end_flag = FLAG_DRIVER_STOP
+        if self.state != ENDING:
+            self._end(FLAG_DRIVER_STOP)
 
     def take_end(self, message):
         """End the session at its host's word."""
         check_keys("end", message, ("type", "session"))
         self._must_be(message["session"])
-        self._end_flag = FLAG_HOST_STOP
+        if self.state != ENDING:
+            self._end(FLAG_HOST_STOP)
 
     def take_budget(self, current_ma):
         """Suspend while the site grants less than a charge needs; a grant lasts 15 minutes, then it counts as 0."""
@@ -302,8 +296,8 @@ class Session:
         trip = self._guard.trip
         if trip:
             return FLAG_METER_FAULT if trip == "meter_silent" else FLAG_TRIP
-        if self._end_flag is not None:
-            return self._end_flag
+        if self._is_contradicted:
+            return 0
         if not is_plugged and self.state != AUTHORISED:  # it must not go on under another car
             return FLAG_UNPLUGGED
         if not self._clock.is_set:

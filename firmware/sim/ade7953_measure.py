@@ -12,7 +12,7 @@ _FULL_SCALE_COUNTS_PER_S = 206900
 _PERIOD_CLOCK_MHZ = 223_750_000  # in mHz
 _UNITY_GAIN = 0x400000
 _GAINS = (1, 2, 4, 8, 16, 22)
-_RMS_TIME_CONSTANT_MS = 125.0  # settles to 2 % in the half second of the data sheet
+_RMS_TIME_CONSTANT_S = 0.125  # settles to 2 % in the half second of the data sheet
 _UNTUNED = 1.01  # our choice: the data sheet says only that 0x120 must be written for the stated accuracy
 _PHASE_STEP_S = 1 / 893_850  # of PHCALA; a positive code takes from the lag of the current (Analog Devices on their forum, thread 572580)
 _OFFSET_STEPS = 512  # of AWATTOS in one of AWATT
@@ -51,8 +51,8 @@ class Measurement(Meter):
         registers = self.registers
         self.period = _PERIOD_CLOCK_MHZ // self._frequency_mhz - 1
         self._half_period_ms = 500_000 / self._frequency_mhz
-        self._full_scale_v = _FULL_SCALE_V / _gain(registers[0x007], 5) / self._input_v_per_v
-        self._full_scale_a = _FULL_SCALE_V / _gain(registers[0x008], 6) / self._input_v_per_a
+        self._full_scale_v = _FULL_SCALE_V / amplification(registers[0x007], 5) / self._input_v_per_v
+        self._full_scale_a = _FULL_SCALE_V / amplification(registers[0x008], 6) / self._input_v_per_a
         self._full_scale_w = full_scale_w = self._full_scale_v * self._full_scale_a
         gain = self._gain * registers[0x280] * registers[0x281] / float(_UNITY_GAIN) ** 2
         if registers[0x120] != 0x0030:
@@ -76,40 +76,51 @@ class Measurement(Meter):
         """Take in what flowed during the last `elapsed_ms`; voltage, rms and reactive current are those at its end, `noise` in -1..1
         disturbs the energy.
         """
-        power_w = energy_j * 1000 / elapsed_ms
-        reactive_w = voltage_v * reactive_a
-        apparent_w = voltage_v * current_a
-        clip = 1.0
-        if voltage_v > self._full_scale_v:
-            clip = self._full_scale_v / voltage_v
-        if current_a > self._full_scale_a:
-            clip *= self._full_scale_a / current_a
-        if clip != 1.0:
-            power_w, reactive_w, apparent_w = power_w * clip, reactive_w * clip, apparent_w * clip
+        self._power_w = energy_j * 1000 / elapsed_ms
+        self._reactive_w = voltage_v * reactive_a
+        self._apparent_w = voltage_v * current_a
+        self._voltage_v, self._current_a = voltage_v, current_a
+        self._seconds, self._disturbed = elapsed_ms / 1000, 1 + self._noise_level * noise
+        self._take_powers()
+        if self._voltage_rms_v != voltage_v or self._current_rms_a != current_a:
+            self._follow()
+        if voltage_v * self._voltage_gain > self.peaks[0] or current_a * self._current_gain > self.peaks[1]:
+            self._raise_peaks(elapsed_ms)
+
+    # What follows is called at every sample of the firmware: a frame of few variables stays off the heap, which makes it several times as fast.
+
+    def _take_powers(self):
+        if self._voltage_v > self._full_scale_v or self._current_a > self._full_scale_a:
+            self._clip()
         if self._is_shifted:
-            power_w, reactive_w = power_w * self._cos + reactive_w * self._sin, reactive_w * self._cos - power_w * self._sin
-        self._power_w, self._reactive_w, self._apparent_w = power_w, reactive_w, apparent_w
-        seconds = elapsed_ms / 1000
-        limits_w = self._no_load_w
-        if abs(power_w) > limits_w[0]:
-            joule = (power_w * self._power_gain + self._offset_w) * seconds * (1 + self._noise_level * noise)
+            self._shift()
+        if abs(self._power_w) > self._no_load_w[0]:
+            joule = (self._power_w * self._power_gain + self._offset_w) * self._seconds * self._disturbed
             mode = self.registers[0x201] & 3  # signed, positive only, absolute
-            if joule < 0 and mode:
+            if mode and joule < 0:
                 joule = -joule if mode == 2 else 0.0
             self.energy[0x21E] += joule * self._counts_per_j
             self.ideal_j += joule
-        if reactive_w and abs(reactive_w) > limits_w[1]:
-            self.energy[0x220] += reactive_w * self._reactive_gain * seconds * self._counts_per_j
-        if apparent_w > limits_w[2]:
-            self.energy[0x222] += apparent_w * self._apparent_gain * seconds * self._counts_per_j
-        if self._voltage_rms_v != voltage_v or self._current_rms_a != current_a:
-            follow = 1 - exp(-elapsed_ms / _RMS_TIME_CONSTANT_MS)
-            self._voltage_rms_v = _approach(self._voltage_rms_v, voltage_v, follow)
-            self._current_rms_a = _approach(self._current_rms_a, current_a, follow)
-        self._voltage_v, self._current_a = voltage_v, current_a
-        peaks = self.peaks
-        if voltage_v * self._voltage_gain > peaks[0] or current_a * self._current_gain > peaks[1]:
-            self._raise_peaks(elapsed_ms)
+        if self._reactive_w and abs(self._reactive_w) > self._no_load_w[1]:
+            self.energy[0x220] += self._reactive_w * self._reactive_gain * self._seconds * self._counts_per_j
+        if self._apparent_w > self._no_load_w[2]:
+            self.energy[0x222] += self._apparent_w * self._apparent_gain * self._seconds * self._counts_per_j
+
+    def _clip(self):
+        clip = min(1.0, self._full_scale_v / self._voltage_v)
+        if self._current_a > self._full_scale_a:
+            clip *= self._full_scale_a / self._current_a
+        self._power_w, self._reactive_w, self._apparent_w = self._power_w * clip, self._reactive_w * clip, self._apparent_w * clip
+
+    def _shift(self):
+        power_w, reactive_w = self._power_w, self._reactive_w
+        self._power_w = power_w * self._cos + reactive_w * self._sin
+        self._reactive_w = reactive_w * self._cos - power_w * self._sin
+
+    def _follow(self):
+        share = 1 - exp(-self._seconds / _RMS_TIME_CONSTANT_S)
+        self._voltage_rms_v = _approach(self._voltage_rms_v, self._voltage_v, share)
+        self._current_rms_a = _approach(self._current_rms_a, self._current_a, share)
 
     def current_rms(self):
         """Return IRMSA."""
@@ -180,12 +191,11 @@ class Measurement(Meter):
 
     def _crossing_us(self, channel, now_us):
         """Return when the input is next over the level of its register, now perhaps; None for never."""
-        full_scale = (self._full_scale_v, self._full_scale_a)[channel]
-        code = min(self._inputs()[channel] / full_scale, 1.0) * _FULL_SCALE_PEAK
+        ratio = self._inputs()[channel] / (self._full_scale_v, self._full_scale_a)[channel]
         level = self.registers[0x224 + channel]
-        if code <= level:
+        if min(ratio, 1.0) * _FULL_SCALE_PEAK <= level:
             return None
-        part = asin(level / code) / pi  # so much of a half period passes until it is, and again after
+        part = asin(level / (ratio * _FULL_SCALE_PEAK)) / pi  # so much of a half period passes until it is, and again after
         half = self._half(channel)
         wait = 0.0 if part <= half <= 1 - part else (part - half) % 1.0
         return now_us + ceil(wait * self._half_period_ms * 1000)
@@ -201,10 +211,13 @@ class Measurement(Meter):
             self.peaks[channel] = max(self.peaks[channel], value)
 
     def _rms(self, stream, ratio, gain):
-        level = 1 + self._noise_level * self._noise(stream)
+        ratio *= abs(gain) * (1 + self._noise_level * self._noise(stream))
         if self._ripple and self._world:
-            level += self._ripple * sin(4 * pi * self._world.mains.phase(self._world.now_us))
-        return int(min(abs(ratio * gain), 1.8) * _FULL_SCALE_RMS * level) & 0xFFFFFF
+            ratio *= self._rippled()
+        return int(min(ratio, 1.8) * _FULL_SCALE_RMS)
+
+    def _rippled(self):
+        return 1 + self._ripple * sin(4 * pi * self._world.mains.phase(self._world.now_us))
 
     def _power(self, ratio):
         return int(ratio * _FULL_SCALE_POWER * (1 + self._noise_level * self._noise(1)))
@@ -221,7 +234,8 @@ def _approach(value, target, share):
     return target if abs(target - value) < 1e-4 else value
 
 
-def _gain(code, known):
+def amplification(code, known):
+    """Return the gain that one of the first `known` codes stands for. Raises NotImplementedError for another."""
     if code >= known:
         raise NotImplementedError(f"ADE7953 model: amplifier gain code {code}")
     return _GAINS[code]

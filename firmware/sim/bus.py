@@ -11,6 +11,11 @@ class BusFaults:
         self.stuck = None
         self._random = seed * 2 + 1 & 0xFFFFFFFF
 
+    @property
+    def is_active(self):
+        """Tell whether anything is wrong."""
+        return self.stuck is not None or self.flip_ppm or self.slow_us
+
     def pass_on(self, data):
         """Return bytes as they arrive at the other end."""
         if not self.flip_ppm or not data:

@@ -58,14 +58,19 @@ class Car:
 
     def draw(self, voltage_v, seconds, times=1):
         """Draw for that long at constant voltage and so many times its current; return the energy in J."""
+        energy_j = voltage_v * self._full_current_a * self.power_factor * times * seconds
+        if energy_j < self.remaining_j - self._taper_j:
+            self.remaining_j -= energy_j
+            return energy_j
+        return self._draw_to_the_end(voltage_v * self._full_current_a * self.power_factor * times, seconds)
+
+    def _draw_to_the_end(self, power_w, seconds):
         before_j = self.remaining_j
-        power_w = voltage_v * self._full_current_a * self.power_factor * times
         if self.remaining_j > self._taper_j:
-            constant_j = min(power_w * seconds, self.remaining_j - self._taper_j)
-            seconds -= constant_j / power_w
-            self.remaining_j -= constant_j
-        if seconds > 0 and 0 < self.remaining_j <= self._taper_j:
-            decay = exp(-seconds / self._time_constant_s(power_w))
+            seconds -= (self.remaining_j - self._taper_j) / power_w
+            self.remaining_j = self._taper_j
+        if seconds > 0 and self.remaining_j > 0:
+            decay = exp(-seconds / self._time_constant_s(power_w)) if self._taper_j else 0.0
             self.remaining_j = (self.remaining_j + self._beyond_j) * decay - self._beyond_j
         if self.remaining_j < _ALMOST_FULL_J:
             self.remaining_j = 0.0

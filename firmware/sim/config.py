@@ -32,6 +32,7 @@ DEFAULTS = {
     },
     "meter": "ade7953",
     "cpu_scale": 0,
+    "late_interrupts": False,
     "bus_time": False,
     "flash_time": False,
     "front_end": {

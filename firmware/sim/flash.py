@@ -92,7 +92,7 @@ def _note(letter, offset, length, data):
         path = os.getenv("WATTSEAL_FLASH_LOG")
         _log = open(path, "ab") if path else False  # noqa: SIM115
     if _log:
-        _log.write(struct.pack("<cII", letter, offset, length) + data)
+        _log.write(letter + struct.pack("<II", offset, length) + data)
 
 
 def _take(us):

@@ -25,13 +25,17 @@ class I2C:
         """Return the addresses that answer."""
         return [self._address] if self._reaches_meter and _world.meter.is_ready(_world.now_ms) else []
 
+    # A frame of few variables stays off the heap: with one call more, reading a register is several times as fast.
+
     def readfrom_mem(self, addr, memaddr, nbytes, *, addrsize=8):
         """Return bytes from a register."""
-        return self._transfer(addr, memaddr.to_bytes(addrsize // 8, "big"), nbytes)
+        self._address_bits = addrsize
+        return self._read(addr, memaddr, nbytes)
 
     def readfrom_mem_into(self, addr, memaddr, buf, *, addrsize=8):
         """Fill a buffer from a register."""
-        buf[:] = self._transfer(addr, memaddr.to_bytes(addrsize // 8, "big"), len(buf))
+        self._address_bits, addrsize = addrsize, len(buf)
+        buf[:] = self._read(addr, memaddr, addrsize)
 
     def writeto_mem(self, addr, memaddr, buf, *, addrsize=8):
         """Write bytes to a register."""
@@ -50,26 +54,52 @@ class I2C:
         self._transfer(addr, bytes(buf), 0)
         return len(buf)
 
+    def _read(self, addr, register, nbytes):
+        if self._address_bits == 16 and not _world.bus_faults.is_active:
+            return self._read_register(addr, register, nbytes)
+        return self._transfer(addr, register.to_bytes(self._address_bits // 8, "big"), nbytes)
+
+    def _read_register(self, addr, register, nbytes):
+        """Do what _transfer does, fast, on a bus without faults."""
+        if _BUS_TIME:
+            self._take_time(nbytes + 4)
+        self._address_ic(addr)
+        _world.settle()
+        received = _world.meter.read_at(register, nbytes)
+        if _world.late_failures:
+            self._fail_late()
+        return received
+
+    def _address_ic(self, addr):
+        if addr != self._address or not _world.meter.is_ready(_world.now_ms):
+            raise OSError(_ENODEV, "ENODEV")
+        if _world.failing_transfers:
+            _world.failing_transfers -= 1
+            raise OSError(_ENODEV, "ENODEV")
+
+    def _fail_late(self):
+        _world.late_failures -= 1
+        raise OSError(_ETIMEDOUT, "ETIMEDOUT")
+
     def _transfer(self, addr, sent, nbytes):
         """Send the address and bytes unless these are None, then the address again and receive bytes unless there are 0."""
-        world = _world
-        faults = world.bus_faults
+        faults = _world.bus_faults
         if _BUS_TIME or faults.slow_us:
             self._take_time((0 if sent is None else len(sent) + 1) + (nbytes + 1 if nbytes else 0))
-        if addr != self._address or not world.meter.is_ready(world.now_ms):
-            raise OSError(_ENODEV, "ENODEV")
-        if world.failing_transfers:
-            world.failing_transfers -= 1
-            raise OSError(_ENODEV, "ENODEV")
+        self._address_ic(addr)
         if faults.stuck is not None:  # the master hears no complaint, and the IC nothing
             return bytes([faults.stuck]) * nbytes
-        world.settle()
-        if sent is not None:
-            world.meter.write(faults.pass_on(sent), world.now_ms)
-        received = faults.pass_on(world.meter.read(nbytes)) if nbytes else b""
-        if world.late_failures:  # the IC has done its part, the processor never hears of it
-            world.late_failures -= 1
-            raise OSError(_ETIMEDOUT, "ETIMEDOUT")
+        _world.settle()
+        try:
+            if sent is not None:
+                _world.meter.write(faults.pass_on(sent), _world.now_ms)
+            received = faults.pass_on(_world.meter.read(nbytes)) if nbytes else b""
+        except NotImplementedError:
+            if not faults.flip_ppm:
+                raise
+            received = bytes(nbytes)  # a flipped address led to a register that nobody knows
+        if _world.late_failures:  # the IC has done its part, the processor never hears of it
+            self._fail_late()
         return received
 
     def _take_time(self, transferred):

@@ -53,3 +53,9 @@ class WLAN:
         if self.isconnected():
             return ("127.0.0.1", "255.0.0.0", "127.0.0.1", "127.0.0.1")
         return ("0.0.0.0",) * 4  # noqa: S104  what the ESP32 answers
+
+
+if clock.settings["cpu_scale"]:
+    import cpu
+
+    cpu.charge_class(WLAN, ("active", "connect", "disconnect", "isconnected", "status", "ifconfig"))

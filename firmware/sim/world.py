@@ -195,18 +195,20 @@ class World:
         if not elapsed_us:
             return
         self._settled_us = self.now_us
-        voltage_v = self.mains.voltage_v
         energy_j = 0.0
         if self._car_draws:
-            energy_j = self.car.draw(voltage_v, elapsed_us / 1e6, self._times)
+            energy_j = self.car.draw(self.mains.voltage_v, elapsed_us / 1e6, self._times)
             if self.car.is_tapering:
                 self._is_steady = False
         if self._overload_a and self.contacts_closed:
-            energy_j += voltage_v * self._overload_a * elapsed_us / 1e6
+            energy_j += self.mains.voltage_v * self._overload_a * elapsed_us / 1e6
         self.true_j += energy_j
         if not self._is_steady:
             self._work_out_current()
-        self.meter.measure(voltage_v, self.current_a, energy_j, elapsed_us / 1000, self._energy_noise, self._reactive_a)
+        self._tell_meter(energy_j, elapsed_us / 1000)
+
+    def _tell_meter(self, energy_j, elapsed_ms):
+        self.meter.measure(self.mains.voltage_v, self.current_a, energy_j, elapsed_ms, self._energy_noise, self._reactive_a)
 
     def noise(self, stream):
         """Return this moment's noise in -1..1 of a numbered stream: a hash, so that it does not depend on how often it is asked for."""

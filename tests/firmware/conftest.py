@@ -1,6 +1,7 @@
 """Collect tests/firmware/**/test_*.py as MicroPython files and run each on both unix ports, one process per file and port.
 
-A first line `# needs: sim` puts the simulator's modules first on the module path, `# board: <name>` takes that board's tree. TEST_VECTORS names the folder of vectors.
+A first line `# needs: sim` puts the simulator's modules first on the module path, `# board: <name>` takes that board's tree.
+TEST_VECTORS names the folder of vectors.
 Under pytest-xdist use `--dist loadgroup` (or loadfile): the tests of one file and port share one process.
 """
 

@@ -3,7 +3,7 @@
 import asyncio
 
 from plug.crypto import eip712, secp256k1
-from plug.errors import NoClock
+from plug.errors import NoClock, WeldUnknown
 from plug.ledger import Ledger
 from plug.metering.energy import EnergyRegister
 from plug.receipt import Signer
@@ -55,6 +55,10 @@ class Guard:
     @property
     def is_open(self):
         return not self.is_closed
+
+    def check_session(self):
+        if self.weld != "ok":
+            raise WeldUnknown("unknown")
 
     def want(self, closed, now_ms, final=False):
         self.is_closed = closed and not self.trip

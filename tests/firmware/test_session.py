@@ -2,6 +2,7 @@
 
 import asyncio
 
+import in_order  # noqa: F401  before what it imports
 from plug.errors import (
     BadSignature,
     BadState,

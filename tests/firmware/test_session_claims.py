@@ -1,5 +1,6 @@
 """What suspends, resumes and ends a session besides its voucher: plug, host, trips, tariff, schedule, budget, button, mains, reboot."""
 
+import in_order  # noqa: F401  before what it imports
 from plug.crypto import eip712
 from plug.errors import BadTerms, NotBilling, Tripped, WeldUnknown, WrongSession
 from plug.ledger import Ledger

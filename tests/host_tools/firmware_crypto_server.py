@@ -7,7 +7,7 @@ import json
 import sys
 from binascii import hexlify, unhexlify
 
-from plug.crypto import secp256k1
+from plug.crypto import der, p256, secp256k1
 from plug.crypto.keccak import keccak256
 from plug.crypto.secp256k1_curve import CURVE
 
@@ -27,6 +27,14 @@ FUNCTIONS = {
     "recover": secp256k1.recover,
     "address": secp256k1.address,
     "sum_of_multiples": sum_of_multiples,
+    "p256_public_key": p256.public_key,
+    "p256_sign": p256.sign,
+    "p256_verify": p256.verify,
+    "encode_signature": der.encode_signature,
+    "decode_signature": der.decode_signature,
+    "secp256k1_key_info": lambda public: der.public_key_info("secp256k1", public),
+    "p256_key_info": lambda public: der.public_key_info("secp256r1", public),
+    "is_plain": lambda: "plug.crypto.plain" in sys.modules and "plug.crypto.keccak_plain" in sys.modules,
 }
 
 

@@ -9,7 +9,7 @@ import sys
 from binascii import crc32, hexlify, unhexlify
 
 from plug.errors import JournalError
-from plug.storage.raw_journal import Journal
+from plug.storage.journal import Journal
 
 SECTOR = 4096
 ERASED = b"\xff" * SECTOR
@@ -107,20 +107,31 @@ def state():
     return [digest(journal.sample), {hexlify(key).decode(): digest(journal.get(key)) for key in journal.keys(b"")}]
 
 
-def run_sessions(count, samples, receipts):
-    """Make the flash work of mean sessions, as docs/decisions.md counts it; return the erases by sector."""
-    for session in range(count):
+def run_sessions(count, unsettled, samples, receipts):
+    """Make the flash work of mean sessions while `unsettled` others stay kept; return the erases by sector and the most in one call."""
+    most = 0
+
+    def counted(function, *arguments):
+        nonlocal most
+        before = sum(partition.erases)
+        function(*arguments)
+        most = max(most, sum(partition.erases) - before)
+
+    for session in range(unsettled + count):
         key = struct.pack(">I", session)
-        journal.put(b"v" + key, bytes(900))
-        for number in range(samples):
-            journal.put_sample(struct.pack("<II40x", session, number))
-            if number % max(1, samples // receipts) == 0:
-                journal.put(b"r" + key, bytes(1300))
+        if session == unsettled:
+            partition.erases = [0] * len(partition.erases)
+        counted(journal.put, b"v" + key, bytes(900))
+        for number in range(samples if session >= unsettled else 1):
+            counted(journal.put_sample, struct.pack("<II40x", session, number))
+            if number * receipts // samples != (number - 1) * receipts // samples:
+                counted(journal.put, b"r" + key, bytes(1300))
         for number in range(5):
-            journal.put(b"state", bytes([number]) * 300)
-        journal.remove(b"v" + key)
-        journal.remove(b"r" + key)
-    return partition.erases
+            counted(journal.put, b"state", bytes([number]) * 300)
+        if session >= unsettled:
+            counted(journal.remove, b"v" + key)
+            counted(journal.remove, b"r" + key)
+    return partition.erases, most
 
 
 COMMANDS = {

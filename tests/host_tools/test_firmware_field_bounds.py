@@ -12,7 +12,7 @@ import pytest
 
 FIELD = Path(__file__).resolve().parents[2] / "firmware/plug/crypto/field.py"
 LIMB, LAST_LIMB = 8192, 560
-FIRST, A, B, TARGET = 4, 4, 5, 6
+FIRST, A, B, TARGET = 5, 5, 6, 7
 WORD = 2**32
 P256 = 2**256 - 2**224 + 2**192 + 2**96 - 1
 K1 = 2**256 - 2**32 - 977
@@ -46,7 +46,7 @@ class Value:
         return low, high
 
     def __add__(self, other):
-        other = other.plain() if isinstance(other, Shifted) else Value.of(other)
+        other = Value.of(other)
         terms = dict(self.terms)
         for monomial, coefficient in other.terms.items():
             terms[monomial] = terms.get(monomial, 0) + coefficient
@@ -54,6 +54,9 @@ class Value:
 
     def __sub__(self, other):
         return self + Value.of(other) * -1
+
+    def __rsub__(self, other):
+        return self * -1 + other
 
     def __mul__(self, other):
         other = Value.of(other)
@@ -81,8 +84,8 @@ class Value:
         return fresh(low if high <= mask else 0, min(high, mask))
 
 
-class Shifted:
-    """A value after a right shift. A mask must not take a bit that can be set; without one the value must have been less than 2^31."""
+class Shifted(Value):
+    """A value after a right shift: without a mask it must have been less than 2^31. A mask must not take a bit that can be set."""
 
     def __init__(self, value, bits):
         self.low, self.high = value.bounds()
@@ -90,23 +93,18 @@ class Shifted:
         self.wild = value.wild
         assert self.low >= 0, "a negative number is shifted"
 
+    @property
+    def terms(self):
+        assert not self.wild, "copies of the sign are shifted without a mask"
+        assert self.high < WORD // 2, f"{self.high / WORD:.2f} times a word is shifted without a mask"
+        return fresh(self.low >> self.bits, self.high >> self.bits).terms
+
     def __and__(self, mask):
         assert self.high < WORD, f"{self.high / WORD:.2f} times a word is shifted"
         assert mask & (mask + 1) == 0
         assert mask < 1 << 32 - self.bits, "the mask lets copies of the sign through"
         assert self.high >> self.bits <= mask, "the mask loses bits"
         return fresh(self.low >> self.bits, self.high >> self.bits)
-
-    def plain(self):
-        assert not self.wild, "copies of the sign are shifted without a mask"
-        assert self.high < WORD // 2, f"{self.high / WORD:.2f} times a word is shifted without a mask"
-        return fresh(self.low >> self.bits, self.high >> self.bits)
-
-    def __add__(self, other):
-        return self.plain() + other
-
-    def __mul__(self, other):
-        return self.plain() * other
 
 
 counter = iter(range(10**9))
@@ -125,6 +123,9 @@ class Pointer:
     def __add__(self, other):
         return Pointer(self.words, self.offset + other, self.size)
 
+    def __sub__(self, other):
+        return self + -other
+
     def _index(self, index):
         place = self.offset + index * self.size
         assert place >= 0
@@ -139,7 +140,7 @@ class Pointer:
         return Value(word.terms, low < 0 or high >= WORD // 2)
 
     def __setitem__(self, index, value):
-        self.words[self._index(index)] = value.plain() if isinstance(value, Shifted) else value
+        self.words[self._index(index)] = value
 
 
 def pointer(size):

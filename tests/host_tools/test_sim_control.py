@@ -69,6 +69,25 @@ async def main():
 asyncio.run(main())
 """
 
+# Opens the contactor from the handler of the metering IC's interrupt, as the fastest firmware would.
+TRIPPER = """
+import time
+from machine import I2C, Pin
+
+i2c = I2C(0, scl=Pin(22), sda=Pin(21), freq=400000)
+contactor = Pin(25, Pin.OUT, value=0)
+time.sleep_ms(200)
+level = (3_000_000).to_bytes(4, "big")
+for register, value in ((0x0FE, b"\\xad"), (0x120, b"\\x00\\x30"), (0x008, b"\\x04"), (0x325, level), (0x32C, b"\\x00\\x00\\x20\\x00")):
+    i2c.writeto_mem(0x38, register, value, addrsize=16)
+i2c.readfrom_mem(0x38, 0x32E, 4, addrsize=16)
+Pin(34, Pin.IN).irq(lambda pin: contactor(0), Pin.IRQ_FALLING)
+contactor(1)
+while True:
+    BUSY
+    time.sleep_ms(10)
+"""
+
 
 class Simulator:
     """A MicroPython process under the simulator, its control channel, and for SAMPLER the socket to its firmware."""
@@ -225,6 +244,23 @@ def test_mains_and_faults_reach_the_world(start):
         ('{"cmd": "plug_in", "energy_wh": "1", "current_ma": 1}', "unsupported types"),
         ('{"cmd": "plug_in", "watts": 1}', "watts"),
         ('{"cmd": "fault"}', "exactly one"),
+        ('{"cmd": "fault", "i2c": 1, "i2c_late": 1}', "exactly one"),
+        ('{"cmd": "fault", "bus_stuck": "up"}', "bus_stuck"),
+        ('{"cmd": "fault", "meter_register": 5}', "meter_register"),
+        ('{"cmd": "fault", "meter_register": [902, 1]}', "0x386"),
+        ('{"cmd": "mains"}', "voltage_mv"),
+        ('{"cmd": "mains", "voltage_mv": 400000}', "300000"),
+        ('{"cmd": "mains", "frequency_mhz": 10}', "frequency_mhz"),
+        ('{"cmd": "dip", "voltage_mv": 100000}', "ms must be"),
+        ('{"cmd": "contactor", "line": "glued"}', "glued"),
+        ('{"cmd": "contactor", "open_ms": -1}', "open_ms"),
+        ('{"cmd": "ntc", "contacts": "wet"}', "wet"),
+        ('{"cmd": "pin", "pin": 5, "level": 2}', "level"),
+        ('{"cmd": "button", "pressed": 1}', "pressed"),
+        ('{"cmd": "heat", "ambient_mc": 1.5}', "ambient_mc"),
+        ('{"cmd": "at", "ms": 5}', "do must be"),
+        ('{"cmd": "at", "ms": 5, "do": {"cmd": "run", "ms": 1}}', "cmd must be"),
+        ('{"cmd": "at", "ms": 5, "do": {"cmd": "mains", "voltage_mv": -1}}', "voltage_mv"),
     ],
 )
 def test_a_bad_command_gets_one_error_and_changes_nothing(start, line, complaint):
@@ -258,6 +294,108 @@ def test_resets_end_the_process_without_any_cleaning_up(start, tmp_path, stateme
     simulator.send('{"cmd": "run", "ms": 5000}')
     assert simulator.wait()[0] == status
     assert not (tmp_path / "cleaned").exists()
+
+
+def test_a_brown_out_ends_the_process_at_its_moment(start, tmp_path):
+    simulator = start("import time\ntry:\n    time.sleep_ms(10000)\nfinally:\n    open('cleaned', 'w').close()\n")
+    simulator.command("at", ms=1234, do={"cmd": "brown_out"})
+    simulator.send('{"cmd": "run", "ms": 5000}')
+    status, errors = simulator.wait()
+    assert status == 5
+    assert "1234000 us" in errors
+    assert not (tmp_path / "cleaned").exists()
+
+
+def test_a_brown_out_looks_like_a_power_on_to_micropython(start, tmp_path):
+    simulator = start("import machine, time\nopen(f'cause{machine.reset_cause()}', 'w').close()\ntime.sleep_ms(1000)\n", reset_cause="brown_out")
+    simulator.command("run", ms=1)
+    assert (tmp_path / "cause1").exists()
+
+
+def charge(simulator):
+    simulator.command("plug_in", energy_wh=2000, current_ma=10000, start_ms=100)
+    simulator.command("run", ms=1000)
+
+
+@pytest.mark.parametrize("busy", ["pass", "sum(range(20000))"])
+def test_an_overload_strikes_in_the_middle_of_a_run_and_the_latency_is_on_record(start, busy):
+    simulator = start(TRIPPER.replace("BUSY", busy), cpu_scale=0 if busy == "pass" else 50)
+    charge(simulator)
+    simulator.command("at", ms=2000, do={"cmd": "overload", "current_ma": 90000, "ms": 500})
+    reply = simulator.command("run", ms=3000, until="contactor_open")
+    assert reply["reason"] == "contactor_open"
+    assert 2_000_000 <= reply["irq_at_us"] <= 2_010_000
+    assert 0 <= reply["coil_low_at_us"] - reply["irq_at_us"] < 1000
+    assert (reply["openings"], reply["opening_ma"]) == (1, 100000)
+
+
+def test_welded_poles_dips_and_leakage(start):
+    simulator = start(SAMPLER)
+    simulator.ask("close")
+    charge(simulator)
+    simulator.command("contactor", line="welded", open_ms=15)
+    simulator.ask("open")
+    opened = simulator.command("run", ms=1000, until="contactor_open")
+    assert (opened["at_ms"], opened["line"], opened["neutral"]) == (1015, 1, 0)
+    reply = simulator.command("contactor", neutral="welded")
+    assert (reply["contacts"], reply["coil_low_at_us"]) == (1, 1_000_000)
+    assert simulator.command("dip", voltage_mv=120000, ms=40)["voltage_mv"] == 120000
+    assert simulator.command("run", ms=40)["voltage_mv"] > 225000
+    reply = simulator.command("mains", voltage_mv=253000, frequency_mhz=51500)
+    assert (reply["voltage_mv"] > 249000, reply["frequency_mhz"]) == (True, 51500)
+    simulator.command("leakage", line_ua=2000)
+    simulator.command("fault", meter_register=[0x380, 0x410000])
+
+
+PINS = """
+import time
+from machine import ADC, Pin
+
+pins = [Pin(number, Pin.IN, Pin.PULL_UP if number == 27 else None) for number in (27, 35, 36, 39)]
+contacts = ADC(Pin(32), atten=ADC.ATTN_11DB)
+while True:
+    with open("seen", "w") as file:
+        file.write(f"{[pin() for pin in pins]} {contacts.read_uv() // 100000}")
+    time.sleep_ms(10)
+"""
+
+
+def test_commands_reach_the_inputs(start, tmp_path):
+    simulator = start(PINS)
+
+    def seen():
+        simulator.command("run", ms=20)
+        return (tmp_path / "seen").read_text()
+
+    assert seen() == "[1, 1, 1, 1] 16"
+    simulator.command("button", pressed=True)
+    simulator.command("leakage", neutral_ua=900)
+    simulator.command("pin", pin=39, level=0)
+    simulator.command("ntc", contacts="short")
+    assert seen() == "[0, 1, 0, 0] 1"
+    simulator.command("button", pressed=False)
+    simulator.command("leakage")
+    simulator.command("pin", pin=39, level=None)
+    simulator.command("ntc", contacts="ok")
+    simulator.command("heat", ambient_mc=85000, contacts_uohm=100)
+    assert seen() == "[1, 1, 0, 1] 3"
+
+
+def test_computing_beyond_the_end_of_a_run_is_charged_to_the_next(start):
+    simulator = start("import time\nwhile True:\n    sum(range(300000))\n    time.sleep_ms(1)\n", cpu_scale=50)
+    assert simulator.command("run", ms=5)["at_ms"] == 5
+    assert simulator.command("state")["at_ms"] == 5
+    assert simulator.command("run", ms=2000)["at_ms"] == 2005
+
+
+def test_ten_minutes_of_sampling_at_100_hz_take_seconds(start):
+    simulator = start(SAMPLER.replace("sleep_ms(100)", "sleep_ms(10)"))
+    simulator.command("plug_in", energy_wh=9000, current_ma=10000)
+    simulator.ask("close")
+    began = time.monotonic()
+    simulator.command("run", ms=600_200)
+    assert simulator.ask("samples") == "60000"
+    assert time.monotonic() - began < 20  # about 2 s where nobody else computes
 
 
 def test_a_bad_setting_is_named(tmp_path):

@@ -185,7 +185,10 @@ def test_the_quarantine_keeps_the_newest(store: Store, monkeypatch: pytest.Monke
 
 def test_statuses_keep_the_newest_of_each_plug(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store_module, "MAX_STATUS_ROWS", 2)
-    statuses = [Status("idle", None, at, 230_000, 0, -5, 2**63 - 1, 0, 50_000, None, -5_000, "tripped", None, "weld", "line live", "welded") for at in range(4)]
+    statuses = [
+        Status("idle", None, at, 230_000, 0, -5, 2**63 - 1, 0, 50_000, None, -5_000, "tripped", None, "weld", "line live", "welded")
+        for at in range(4)
+    ]
     for status in statuses:
         store.add_status(ACTORS.plug, status)
     store.add_status(ACTORS.other_plug, statuses[0])

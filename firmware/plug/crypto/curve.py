@@ -1,11 +1,16 @@
 """Points of an elliptic curve y^2 = x^3 + a * x + b of prime order, a = 0 or a = -3: sums of multiples, for signing and verifying.
 
 A point is an affine pair (x, y) of integers below the field's prime; None is the point at infinity.
+
+Blinding: the accumulator's coordinates are multiplied by powers of a random number, so that no intermediate value can be foreseen from outside,
+even by somebody who guesses a part of the scalar.
 """
+
+from os import urandom
 
 from micropython import const
 
-from plug.crypto.field import END, FIRST_SLOT, SLOT_BYTES, load
+from plug.crypto.field import END, FIRST_SLOT, SLOT_BYTES, Field, clear, load
 from plug.crypto.modular_inverse import inverse
 from plug.crypto.recode import COLUMNS, columns, digits
 from plug.crypto.steps import finish
@@ -26,8 +31,21 @@ _PRODUCTS = _ENDOMORPHISMS + _MULTIPLES
 _SLOTS_WITH_MULTIPLES = _PRODUCTS + _MULTIPLES
 _COPY = const(0x10)
 _NEGATE = const(0x12)  # of twice the same slot
-_POINT_BYTES = const(64)  # x, y in 32 little-endian bytes each
 _ALL_ONES = (1 << 256) - 1
+
+# Made at boot and lent to one computation after the other: on a heap in splinters a piece of 2 KB may not be there any more.
+_areas = [bytearray(_SLOTS_WITH_MULTIPLES * SLOT_BYTES)]
+
+
+def borrow():
+    """Slots for a computation: those made at boot, or new ones while another computation has them."""
+    return _areas.pop() if _areas else bytearray(_SLOTS_WITH_MULTIPLES * SLOT_BYTES)
+
+
+def give_back(slots):
+    """Keep `slots`, wiped, for the next computation."""
+    if not _areas:
+        _areas.append(slots)
 
 
 def _program(*steps):
@@ -35,23 +53,26 @@ def _program(*steps):
 
 
 class Curve:
-    """A curve over `field` (a plug.crypto.field.Field) of `order` points; a is -3 if `a_is_minus_3`, else 0.
+    """The curve with a, 0 or -3, and b over Field(prime, fold, montgomery), of `order` points.
 
-    `table` is what firmware/generate_secp256k1_table.py makes. `split`, if the curve has an endomorphism (x, y) -> (beta * x, y), takes a scalar
+    `table` is its comb, a plug.crypto.table.Table. `split`, if the curve has an endomorphism (x, y) -> (beta * x, y), takes a scalar
     0..order-1 apart into two of at most 128 bits, each with its sign: (scalar, negative).
     """
 
-    def __init__(self, field, order, table, a_is_minus_3, split=None, beta=0):
+    def __init__(self, prime, fold, montgomery, a, b, order, table, split=None, beta=0):
+        field = Field(prime, fold, montgomery)
         mul, sqr = field.mul, field.sqr
         self.field = field
+        self.prime = prime
+        self.a = a
+        self.b = b
         self.order = order
+        self._half = (order + 1) >> 1  # modulo the order
         self.table = table
         self.split = split
         self.beta = beta
         # X' = M^2 - 8 X Y^2; Y' = M (4 X Y^2 - X') - 8 Y^4; Z' = 2 Y Z; M is 3 X^2 or, for a = -3, 3 X^2 - 3 Z^4
-        slope = (
-            ((sqr, _A, _Z, _Z), (sqr, _B, _X, _X), (sqr, _A, _A, _A), (0x33, _A, _B, _A)) if a_is_minus_3 else ((sqr, _A, _X, _X), (0x41, _A, _A, _A))
-        )
+        slope = ((sqr, _A, _Z, _Z), (sqr, _B, _X, _X), (sqr, _A, _A, _A), (0x33, _A, _B, _A)) if a else ((sqr, _A, _X, _X), (0x41, _A, _A, _A))
         self.double = _program(
             *slope,
             (mul, _Z, _Y, _Z),
@@ -92,6 +113,13 @@ class Curve:
             (mul, _B, _Y, _B),
             (0x11, _Y, _A, _B),
         )
+        # (X2, Y2, 1) as (X2 Z^2, Y2 Z^3, Z)
+        self.scale = _program(
+            (sqr, _A, _Z, _Z),
+            (mul, _X, _X2, _A),
+            (mul, _A, _A, _Z),
+            (mul, _Y, _Y2, _A),
+        )
         self.compare_and_add = [compare[:-1] + self.add for compare in self.compare]
 
     def multiply(self, base_scalar, point=None, scalar=0):
@@ -100,49 +128,51 @@ class Curve:
 
     def multiply_steps(self, base_scalar, point=None, scalar=0):
         """multiply(base_scalar, point, scalar) in steps."""
-        accumulator = Accumulator(self, _SLOTS if point is None else _SLOTS_WITH_MULTIPLES)
+        accumulator = Accumulator(self)
         signs = bytearray(32)
         teeth = bytearray(COLUMNS)
         try:
             # As 256 digits of +1 (a one) or -1 (a zero), the bits of this stand for base_scalar.
-            half = (self.order + 1) >> 1
-            signs[:] = ((base_scalar + _ALL_ONES) * half % self.order).to_bytes(32, "little")
+            signs[:] = ((base_scalar + _ALL_ONES) * self._half % self.order).to_bytes(32, "little")
             columns(teeth, signs)
             if point is None:
                 streams = ()
             else:
                 yield from accumulator.put_multiples_steps(point)
                 streams = [digits(*part) for part in (self.split(scalar) if self.split else ((scalar, False),))]
+            numbers = range(len(streams))
             yield
-            # An addition of equal points, or of a point and its negative, makes Z zero for good: then again, looking at every one.
+            # An addition of equal points, or of a point and its negative, makes Z zero for good: then all again, looking at every addition.
             for careful in (False, True):
                 accumulator.start(careful)
                 for i in range(len(streams[0]) - 1 if streams else COLUMNS - 1, -1, -1):
                     accumulator.double()
-                    for number, stream in enumerate(streams):
-                        if stream[i]:
-                            accumulator.add_multiple(number, stream[i])
+                    for number in numbers:
+                        digit = streams[number][i]
+                        if digit:
+                            accumulator.add_multiple(number, digit)
                     if i < COLUMNS:
-                        accumulator.add(self.table, teeth[i] & 0x7F, teeth[i] >> 7)
+                        accumulator.add(self.table.point(teeth[i] & 0x7F), teeth[i] >> 7)
                     if i % 3 == 0:
                         yield
-                if careful or accumulator.is_usable():
+                result = accumulator.affine()
+                if result:
                     break
-            return accumulator.affine()
+            return result
         finally:
             accumulator.wipe()
-            for buffer in (signs, teeth):
-                for place in range(len(buffer)):
-                    buffer[place] = 0
+            give_back(accumulator.slots)
+            clear(signs, len(signs))
+            clear(teeth, len(teeth))
 
 
 class Accumulator:
     """A point to which affine points are added; starts at infinity."""
 
-    def __init__(self, curve, slots=_SLOTS):
+    def __init__(self, curve):
         self._curve = curve
         self._field = curve.field
-        self._slots = bytearray(slots * SLOT_BYTES)
+        self.slots = borrow()
         self._number = bytearray(33)
         self.start(True)
 
@@ -153,25 +183,19 @@ class Accumulator:
 
     def wipe(self):
         """Overwrite every coordinate; the accumulator is at infinity again."""
-        for buffer in (self._slots, self._number):  # in place: no memory may be the reason why a secret stays
-            for place in range(len(buffer)):
-                buffer[place] = 0
+        clear(self.slots, len(self.slots))
+        clear(self._number, len(self._number))
         self._empty = True
-
-    def is_usable(self):
-        """Whether no addition went wrong that was not looked at; a point at infinity is taken for one."""
-        return not self._empty and self._value(_Z) != 0
 
     def double(self):
         """Add the point to itself."""
         if not self._empty:
             self._run(self._curve.double)  # a curve of odd order has no point with y = 0
 
-    def add(self, points, index, negative):
-        """Add the point number `index` of `points` (x, y, each 32 bytes little-endian as the field keeps them), or if `negative` its negative."""
-        offset = index * _POINT_BYTES
-        load(self._slots, _X2, points, offset)
-        load(self._slots, _Y2, points, offset + 32)
+    def add(self, point, negative):
+        """Add a point (x, y, each 32 bytes little-endian as the field keeps them), or if `negative` its negative."""
+        load(self.slots, _X2, point, 0)
+        load(self.slots, _Y2, point, 32)
         self._add(negative)
 
     def add_multiple(self, endomorphism, digit):
@@ -183,11 +207,13 @@ class Accumulator:
         self._add(digit - 1 & 1)
 
     def affine(self):
-        """The point (x, y), or None for infinity."""
+        """The point (x, y), or None for infinity, or if an addition was not looked at that had to be."""
         if self._empty:
             return None
         p = self._field.prime
         w = inverse(self._value(_Z), p)
+        if not w:
+            return None
         ww = w * w % p
         return self._value(_X) * ww % p, self._value(_Y) * ww * w % p
 
@@ -197,7 +223,7 @@ class Accumulator:
         Twice the point is (X, Y, Z); on the curve whose points are (x Z^2, y Z^3), where additions are the same, it is affine: no inverse is needed
         until the multiples are all there, and then one for all of them (Montgomery's trick).
         """
-        field, slots, mul, sqr = self._field, self._slots, self._field.mul, self._field.sqr
+        field, slots, mul, sqr = self._field, self.slots, self._field.mul, self._field.sqr
         x, y, weight, product = _SLOTS, _SLOTS + 1, _ENDOMORPHISMS, _PRODUCTS
         field.put(slots, _X, point[0])
         field.put(slots, _Y, point[1])
@@ -205,10 +231,14 @@ class Accumulator:
         self._copy(x, _X)
         self._copy(y, _Y)
         self._run(self._curve.double)
-        self._copy(_X2, _X)
-        self._copy(_Y2, _Y)
+        self._copy(_B, _X)
+        self._copy(_C, _Y)
         self._copy(product, _Z)
-        self._run(_program((sqr, _A, _Z, _Z), (mul, _X, x, _A), (mul, _A, _A, _Z), (mul, _Y, y, _A)))
+        self._copy(_X2, x)
+        self._copy(_Y2, y)
+        self._run(self._curve.scale)
+        self._copy(_X2, _B)
+        self._copy(_Y2, _C)
         field.put(slots, _Z, 1)
         for i in range(1, _MULTIPLES):
             self._run(self._curve.compare_and_add[0])
@@ -236,9 +266,8 @@ class Accumulator:
     def _add(self, negative):
         if self._empty:
             self._run(self._curve.compare[negative])  # for the sign
-            self._copy(_X, _X2)
-            self._copy(_Y, _Y2)
-            self._field.put(self._slots, _Z, 1)
+            self._field.put(self.slots, _Z, int.from_bytes(urandom(32), "big") % self._field.prime or 1)
+            self._run(self._curve.scale)
             self._empty = False
         elif not self._careful:
             self._run(self._curve.compare_and_add[negative])
@@ -252,10 +281,10 @@ class Accumulator:
                 self.double()
 
     def _copy(self, target, source):
-        self._slots[target * SLOT_BYTES : (target + 1) * SLOT_BYTES] = self._slots[source * SLOT_BYTES : (source + 1) * SLOT_BYTES]
+        self.slots[target * SLOT_BYTES : (target + 1) * SLOT_BYTES] = self.slots[source * SLOT_BYTES : (source + 1) * SLOT_BYTES]
 
     def _run(self, program):
-        self._field.run(program, self._slots)
+        self._field.run(program, self.slots)
 
     def _value(self, slot):
-        return self._field.value(self._slots, slot, self._number)
+        return self._field.value(self.slots, slot, self._number)

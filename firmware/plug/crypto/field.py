@@ -4,8 +4,8 @@ An element is 20 limbs of 13 bits, least significant first, each a 32-bit word. 
 operation. Elements are not unique: compare by Field.value. In Field.montgomery fields an element is 2^260 times the number that it stands for.
 
 Viper's machine word has 32 or 64 bits, and a 32-bit load into 64 bits may or may not carry the sign. All sums and products are therefore right
-modulo 2^32 only, and what is shifted right is less than 2^32 by then: a mask after the shift takes the bits that can be set, unless the sum is so
-small that no sign can be there. tests/host_tools/test_firmware_field_bounds.py proves both for every line. Nothing here branches on a limb's value.
+modulo 2^32 only. What is shifted right is made of words without that bit and has not got it itself, or else a mask after the shift takes it away.
+tests/host_tools/test_firmware_field_bounds.py proves this, and the limbs' bounds, for every line. Nothing here branches on a limb's value.
 """
 
 import struct
@@ -15,7 +15,7 @@ from micropython import const
 
 LIMBS = const(20)
 SLOT_BYTES = const(80)
-FIRST_SLOT = const(4)  # the slots before it are scratch
+FIRST_SLOT = const(5)  # the slots before it are scratch
 
 # Operations of a program: four bytes (operation, target, a, b), targets and operands being slots; END needs no others.
 MUL = const(0)  # a * b for secp256k1
@@ -130,92 +130,75 @@ def run(a: ptr32, b: ptr32, c: int, slots: ptr32):
                     b = ptr32(int(slots) + 280)
                 z = ptr32(int(z) + 80)
                 k += 1
+
+            # Add the middle product less the two others, 10 words up.
+            a = slots
+            a[19] = 0
+            a[39] = 0
+            a[59] = 0
+            k = 0
+            while k < 2:
+                c = a[10] - a[20]
+                a[10] = c - a[0] + a[40]
+                a[20] = a[50] - a[30] - c
+                c = a[11] - a[21]
+                a[11] = c - a[1] + a[41]
+                a[21] = a[51] - a[31] - c
+                c = a[12] - a[22]
+                a[12] = c - a[2] + a[42]
+                a[22] = a[52] - a[32] - c
+                c = a[13] - a[23]
+                a[13] = c - a[3] + a[43]
+                a[23] = a[53] - a[33] - c
+                c = a[14] - a[24]
+                a[14] = c - a[4] + a[44]
+                a[24] = a[54] - a[34] - c
+                a = ptr32(int(a) + 20)
+                k += 1
             a = slots
             b = ptr32(int(slots) + 80 * program[1])
+            c = 0
+            k = 0
             if operation < MONTGOMERY_MUL:
-                # Carry through the product's columns from 20 on: limbs of 2^260 and more, into words 60 to 79.
-                c = a[20] + a[50] - a[10] - a[30]
-                a[60] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[21] + a[51] - a[11] - a[31]
-                a[61] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[22] + a[52] - a[12] - a[32]
-                a[62] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[23] + a[53] - a[13] - a[33]
-                a[63] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[24] + a[54] - a[14] - a[34]
-                a[64] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[25] + a[55] - a[15] - a[35]
-                a[65] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[26] + a[56] - a[16] - a[36]
-                a[66] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[27] + a[57] - a[17] - a[37]
-                a[67] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[28] + a[58] - a[18] - a[38]
-                a[68] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[29]
-                a[69] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[30]
-                a[70] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[31]
-                a[71] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[32]
-                a[72] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[33]
-                a[73] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[34]
-                a[74] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[35]
-                a[75] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[36]
-                a[76] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[37]
-                a[77] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[38]
-                a[78] = c & 0x1FFF
-                a[79] = c >> 13 & 0x7FFFF
+                # Carry through the columns from 20 on: limbs of 2^260 and more, into words 60 to 79.
+                while k < 4:
+                    c = (c >> 13) + a[20]
+                    a[60] = c & 0x1FFF
+                    c = (c >> 13) + a[21]
+                    a[61] = c & 0x1FFF
+                    c = (c >> 13) + a[22]
+                    a[62] = c & 0x1FFF
+                    c = (c >> 13) + a[23]
+                    a[63] = c & 0x1FFF
+                    c = (c >> 13) + a[24]
+                    a[64] = c & 0x1FFF
+                    a = ptr32(int(a) + 20)
+                    k += 1
                 # Fold them: 2^260 is 2^36 + 15632.
-                c = a[0] + a[60] * 15632
-                b[0] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[1] + a[61] * 15632
-                b[1] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[2] + a[62] * 15632 + (a[60] << 10)
-                b[2] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[3] + a[63] * 15632 + (a[61] << 10)
-                b[3] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[4] + a[64] * 15632 + (a[62] << 10)
-                b[4] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[5] + a[65] * 15632 + (a[63] << 10)
-                b[5] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[6] + a[66] * 15632 + (a[64] << 10)
-                b[6] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[7] + a[67] * 15632 + (a[65] << 10)
-                b[7] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[8] + a[68] * 15632 + (a[66] << 10)
-                b[8] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[9] + a[69] * 15632 + (a[67] << 10)
-                b[9] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[10] + a[40] - a[0] - a[20] + a[70] * 15632 + (a[68] << 10)
-                b[10] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[11] + a[41] - a[1] - a[21] + a[71] * 15632 + (a[69] << 10)
-                b[11] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[12] + a[42] - a[2] - a[22] + a[72] * 15632 + (a[70] << 10)
-                b[12] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[13] + a[43] - a[3] - a[23] + a[73] * 15632 + (a[71] << 10)
-                b[13] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[14] + a[44] - a[4] - a[24] + a[74] * 15632 + (a[72] << 10)
-                b[14] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[15] + a[45] - a[5] - a[25] + a[75] * 15632 + (a[73] << 10)
-                b[15] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[16] + a[46] - a[6] - a[26] + a[76] * 15632 + (a[74] << 10)
-                b[16] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[17] + a[47] - a[7] - a[27] + a[77] * 15632 + (a[75] << 10)
-                b[17] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[18] + a[48] - a[8] - a[28] + a[78] * 15632 + (a[76] << 10)
-                b[18] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[49] - a[9] - a[29] + a[79] * 15632 + (a[77] << 10)
-                # And what is 2^256 or more; the two limbs left over are a[78] and a[79], moved up by 2^10.
+                a = slots
+                a[58] = 0
+                a[59] = 0
+                c = 0
+                k = 0
+                while k < 4:
+                    c = (c >> 13) + a[0] + a[60] * 15632 + (a[58] << 10)
+                    b[0] = c & 0x1FFF
+                    c = (c >> 13) + a[1] + a[61] * 15632 + (a[59] << 10)
+                    b[1] = c & 0x1FFF
+                    c = (c >> 13) + a[2] + a[62] * 15632 + (a[60] << 10)
+                    b[2] = c & 0x1FFF
+                    c = (c >> 13) + a[3] + a[63] * 15632 + (a[61] << 10)
+                    b[3] = c & 0x1FFF
+                    c = (c >> 13) + a[4] + a[64] * 15632 + (a[62] << 10)
+                    b[4] = c & 0x1FFF
+                    a = ptr32(int(a) + 20)
+                    b = ptr32(int(b) + 20)
+                    k += 1
+                # And what is 2^256 or more; left over are the last two limbs, moved up by 2^10.
+                a = slots
+                b = ptr32(int(b) - 80)
                 b[19] = c & 0x1FF
-                top = c >> 9 & 0x7FFFFF
+                top = c >> 9
                 c = b[0] + top * 977
                 b[0] = c & 0x1FFF
                 c = (c >> 13 & 0x7FFFF) + b[1] + a[78] * 1954
@@ -228,87 +211,45 @@ def run(a: ptr32, b: ptr32, c: int, slots: ptr32):
                 b[4] = c & 0x1FFF
                 b[5] = (c >> 13) + b[5]
             else:
-                # Montgomery's reduction by 2^260. -1 / p is 1 modulo 2^13, so that each limb is itself the multiple of p to add, into words 60 to 79:
-                # p + 1 is 2^96 + 2^192 - 2^224 + 2^256, the last two in limbs 17 to 19 as 8184, 8191, 511.
-                c = a[0]
-                a[60] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[1]
-                a[61] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[2]
-                a[62] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[3]
-                a[63] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[4]
-                a[64] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[5]
-                a[65] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[6]
-                a[66] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[7] + (a[60] << 5)
-                a[67] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[8] + (a[61] << 5)
-                a[68] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[9] + (a[62] << 5)
-                a[69] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[10] + a[40] - a[0] - a[20] + (a[63] << 5)
-                a[70] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[11] + a[41] - a[1] - a[21] + (a[64] << 5)
-                a[71] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[12] + a[42] - a[2] - a[22] + (a[65] << 5)
-                a[72] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[13] + a[43] - a[3] - a[23] + (a[66] << 5)
-                a[73] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[14] + a[44] - a[4] - a[24] + (a[67] << 5) + (a[60] << 10)
-                a[74] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[15] + a[45] - a[5] - a[25] + (a[68] << 5) + (a[61] << 10)
-                a[75] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[16] + a[46] - a[6] - a[26] + (a[69] << 5) + (a[62] << 10)
-                a[76] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[17] + a[47] - a[7] - a[27] + (a[70] << 5) + (a[63] << 10) + a[60] * 8184
-                a[77] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[18] + a[48] - a[8] - a[28] + (a[71] << 5) + (a[64] << 10) + a[61] * 8184 + a[60] * 8191
-                a[78] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[49] - a[9] - a[29] + (a[72] << 5) + (a[65] << 10) + a[62] * 8184 + a[61] * 8191 + a[60] * 511
-                a[79] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[20] + a[50] - a[10] - a[30] + (a[73] << 5) + (a[66] << 10) + a[63] * 8184 + a[62] * 8191 + a[61] * 511
-                b[0] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[21] + a[51] - a[11] - a[31] + (a[74] << 5) + (a[67] << 10) + a[64] * 8184 + a[63] * 8191 + a[62] * 511
-                b[1] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[22] + a[52] - a[12] - a[32] + (a[75] << 5) + (a[68] << 10) + a[65] * 8184 + a[64] * 8191 + a[63] * 511
-                b[2] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[23] + a[53] - a[13] - a[33] + (a[76] << 5) + (a[69] << 10) + a[66] * 8184 + a[65] * 8191 + a[64] * 511
-                b[3] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[24] + a[54] - a[14] - a[34] + (a[77] << 5) + (a[70] << 10) + a[67] * 8184 + a[66] * 8191 + a[65] * 511
-                b[4] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[25] + a[55] - a[15] - a[35] + (a[78] << 5) + (a[71] << 10) + a[68] * 8184 + a[67] * 8191 + a[66] * 511
-                b[5] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[26] + a[56] - a[16] - a[36] + (a[79] << 5) + (a[72] << 10) + a[69] * 8184 + a[68] * 8191 + a[67] * 511
-                b[6] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[27] + a[57] - a[17] - a[37] + (a[73] << 10) + a[70] * 8184 + a[69] * 8191 + a[68] * 511
-                b[7] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[28] + a[58] - a[18] - a[38] + (a[74] << 10) + a[71] * 8184 + a[70] * 8191 + a[69] * 511
-                b[8] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[29] + (a[75] << 10) + a[72] * 8184 + a[71] * 8191 + a[70] * 511
-                b[9] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[30] + (a[76] << 10) + a[73] * 8184 + a[72] * 8191 + a[71] * 511
-                b[10] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[31] + (a[77] << 10) + a[74] * 8184 + a[73] * 8191 + a[72] * 511
-                b[11] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[32] + (a[78] << 10) + a[75] * 8184 + a[74] * 8191 + a[73] * 511
-                b[12] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[33] + (a[79] << 10) + a[76] * 8184 + a[75] * 8191 + a[74] * 511
-                b[13] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[34] + a[77] * 8184 + a[76] * 8191 + a[75] * 511
-                b[14] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[35] + a[78] * 8184 + a[77] * 8191 + a[76] * 511
-                b[15] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[36] + a[79] * 8184 + a[78] * 8191 + a[77] * 511
-                b[16] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[37] + a[79] * 8191 + a[78] * 511
-                b[17] = c & 0x1FFF
-                c = (c >> 13 & 0x7FFFF) + a[38] + a[79] * 511
-                b[18] = c & 0x1FFF
-                b[19] = c >> 13 & 0x7FFFF
+                # Montgomery's reduction by 2^260. -1 / p is 1 modulo 2^13, so that each of the limbs 0 to 19 is itself the multiple of p to add, kept
+                # in words 60 to 79 with zeros around; the fifth slot of scratch is always zero. p + 1 is 2^96 + 2^192 - 2^224 + 2^256, the last two
+                # in limbs 17 to 19 as 8184, 8191, 511.
+                z = ptr32(int(slots) + 240)
+                a[41] = 0
+                a[42] = 0
+                a[43] = 0
+                a[44] = 0
+                a[45] = 0
+                a[46] = 0
+                a[47] = 0
+                a[48] = 0
+                a[49] = 0
+                a[50] = 0
+                a[51] = 0
+                a[52] = 0
+                a[53] = 0
+                a[54] = 0
+                a[55] = 0
+                a[56] = 0
+                a[57] = 0
+                a[58] = 0
+                a[59] = 0
+                while k < 8:
+                    if k == 4:
+                        z = b
+                    c = (c >> 13) + a[0] + (a[53] << 5) + (a[46] << 10) + a[43] * 8184 + a[42] * 8191 + a[41] * 511
+                    z[0] = c & 0x1FFF
+                    c = (c >> 13) + a[1] + (a[54] << 5) + (a[47] << 10) + a[44] * 8184 + a[43] * 8191 + a[42] * 511
+                    z[1] = c & 0x1FFF
+                    c = (c >> 13) + a[2] + (a[55] << 5) + (a[48] << 10) + a[45] * 8184 + a[44] * 8191 + a[43] * 511
+                    z[2] = c & 0x1FFF
+                    c = (c >> 13) + a[3] + (a[56] << 5) + (a[49] << 10) + a[46] * 8184 + a[45] * 8191 + a[44] * 511
+                    z[3] = c & 0x1FFF
+                    c = (c >> 13) + a[4] + (a[57] << 5) + (a[50] << 10) + a[47] * 8184 + a[46] * 8191 + a[45] * 511
+                    z[4] = c & 0x1FFF
+                    a = ptr32(int(a) + 20)
+                    z = ptr32(int(z) + 20)
+                    k += 1
         else:
             i = operation >> 4
             j = operation & 15
@@ -407,6 +348,15 @@ def store(target: ptr8, slots: ptr32, slot: int):
     target[i] = bits | (carry << count)
 
 
+@micropython.viper
+def clear(target: ptr8, length: int):
+    """Overwrite `length` bytes with zeros, without allocating: it must not fail."""
+    i = 0
+    while i < length:
+        target[i] = 0
+        i += 1
+
+
 class Field:
     """The integers modulo `prime`, 2^256 is `fold`, the coefficients of limbs 0, 2, -7, -14 and 17; with `montgomery` as products by 2^260."""
 
@@ -432,4 +382,5 @@ class Field:
     def value(self, slots, slot, scratch):
         """The number 0..prime-1 in a slot; `scratch` is 33 bytes."""
         store(scratch, slots, slot)
-        return int.from_bytes(scratch, "little") * self._inverse_factor % self.prime
+        number = int.from_bytes(scratch, "little")
+        return (number if self._factor == 1 else number * self._inverse_factor) % self.prime

@@ -6,7 +6,7 @@ The steps neither branch nor index by the value; the Python integers around them
 import micropython
 from micropython import const
 
-from plug.crypto.field import SLOT_BYTES, load, store
+from plug.crypto.field import SLOT_BYTES, clear, load, store
 
 _BATCHES = const(46)  # of 13 steps: 598
 _F = const(0)
@@ -22,7 +22,7 @@ def _divide(slots: ptr32, modulus_inverse: int):
     """Run all steps. `slots` are f, g, d, e and the modulus, 20 limbs of 13 bits each; `modulus_inverse` is 1 / modulus modulo 2^13.
 
     At the end f is 1 or -1, g is 0 and d * f is the inverse of the first g, if d was 0 and e 1. Limbs come and go in 13 bits, the last one with the
-    sign. d and e stay below 24 times the modulus. Signs are taken from bit 31, see secp256k1_field.
+    sign. d and e stay below 24 times the modulus. Signs are taken from bit 31, see plug.crypto.field.
     """
     zeta = -1
     batch = 0
@@ -105,9 +105,11 @@ def inverse(value, modulus):
     slots = bytearray(_SLOTS * SLOT_BYTES)
     number = bytearray(33)
     try:
-        for slot, start in ((_F, modulus), (_G, value), (_E, 1), (_MODULUS, modulus)):
-            number[:32] = start.to_bytes(32, "little")
-            load(slots, slot, number, 0)
+        start = modulus.to_bytes(32, "little")
+        load(slots, _F, start, 0)
+        load(slots, _MODULUS, start, 0)
+        load(slots, _G, value.to_bytes(32, "little"), 0)
+        slots[_E * SLOT_BYTES] = 1
         _divide(slots, modulus_inverse)
         store(number, slots, _D)
         result = int.from_bytes(number, "little")
@@ -116,5 +118,5 @@ def inverse(value, modulus):
         store(number, slots, _F)
         return (-result if number[32] & 0x80 else result) % modulus
     finally:
-        slots[:] = bytes(len(slots))
-        number[:] = bytes(len(number))
+        clear(slots, len(slots))
+        clear(number, len(number))

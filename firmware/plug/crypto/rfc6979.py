@@ -5,33 +5,59 @@ from hashlib import sha256
 from micropython import const
 
 _BLOCK_BYTES = const(64)
-_INNER_PAD = int.from_bytes(b"\x36" * _BLOCK_BYTES, "big")
-_OUTER_PAD = int.from_bytes(b"\x5c" * _BLOCK_BYTES, "big")
+_KEY_BYTES = const(32)
+_INNER_PAD = const(0x36)
+_OUTER_PAD = const(0x5C)
 
 
-def _hmac(key, *parts):
-    """HMAC-SHA-256 (RFC 2104) of the joined `parts`; `key` is 32 bytes."""
-    padded = int.from_bytes(key, "big") << 256
-    inner = sha256((padded ^ _INNER_PAD).to_bytes(_BLOCK_BYTES, "big"))
-    for part in parts:
-        inner.update(part)
-    outer = sha256((padded ^ _OUTER_PAD).to_bytes(_BLOCK_BYTES, "big"))
-    outer.update(inner.digest())
-    return outer.digest()
+class _Hmac:
+    """HMAC-SHA-256 (RFC 2104) for keys of 32 bytes, with one pair of blocks for all of them."""
+
+    def __init__(self):
+        self._inner = bytearray(bytes((_INNER_PAD,)) * _BLOCK_BYTES)
+        self._outer = bytearray(bytes((_OUTER_PAD,)) * _BLOCK_BYTES)
+
+    def set_key(self, key):
+        """Use `key` from now on."""
+        inner, outer = self._inner, self._outer
+        for i in range(_KEY_BYTES):
+            inner[i] = key[i] ^ _INNER_PAD
+            outer[i] = key[i] ^ _OUTER_PAD
+
+    def digest(self, *parts):
+        """The HMAC of the joined `parts`."""
+        inner = sha256(self._inner)
+        for part in parts:
+            inner.update(part)
+        outer = sha256(self._outer)
+        outer.update(inner.digest())
+        return outer.digest()
+
+    def wipe(self):
+        """Overwrite what the last key left."""
+        for i in range(_KEY_BYTES):
+            self._inner[i] = self._outer[i] = 0
 
 
 def nonces(secret, digest, order):
-    """Yield the nonces, integers 1..order-1, in the order in which a signer tries them; `secret` and `digest` are 32 bytes big-endian."""
+    """Yield the nonces, integers 1..order-1, in the order in which a signer tries them; `secret` and `digest` are 32 bytes big-endian.
+
+    Close the generator: it overwrites its blocks.
+    """
     reduced = (int.from_bytes(digest, "big") % order).to_bytes(32, "big")
     value = b"\x01" * 32
-    key = bytes(32)
-    for separator in (b"\x00", b"\x01"):
-        key = _hmac(key, value, separator, secret, reduced)
-        value = _hmac(key, value)
-    while True:
-        value = _hmac(key, value)
-        candidate = int.from_bytes(value, "big")
-        if 0 < candidate < order:
-            yield candidate
-        key = _hmac(key, value, b"\x00")
-        value = _hmac(key, value)
+    hmac = _Hmac()
+    try:
+        hmac.set_key(bytes(32))
+        for separator in (b"\x00", b"\x01"):
+            hmac.set_key(hmac.digest(value, separator, secret, reduced))
+            value = hmac.digest(value)
+        while True:
+            value = hmac.digest(value)
+            candidate = int.from_bytes(value, "big")
+            if 0 < candidate < order:
+                yield candidate
+            hmac.set_key(hmac.digest(value, b"\x00"))
+            value = hmac.digest(value)
+    finally:
+        hmac.wipe()

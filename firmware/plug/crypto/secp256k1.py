@@ -8,19 +8,21 @@ A wrong type, length or range of a secret, digest or public key, and a wrong typ
 Each function has a stepping form, a generator that returns the result, with less than 10 ms on an ESP32 between two `yield`s; arguments are checked
 before it is made. Close one that is not wanted any more (plug.crypto.steps).
 
-Not constant-time: the arithmetic on Python integers (the nonce's and the secret's products modulo N, conversions, comparisons) and the loads
-from the comb's table, whose place depends on the nonce. The sequence of point operations and the field arithmetic do not depend on a secret.
-Overwritten after use, also after an exception: coordinates, recoded scalars, limbs. Not overwritable in MicroPython: integers and bytes objects
-that held a nonce, an HMAC key or the secret stay on the heap until it is reused.
+Not constant-time: the arithmetic on Python integers (products modulo N, conversions, comparisons), and where the processor has a cache the loads from
+the comb's table, whose place depends on the nonce. What multiplies the secret and the nonce is random (plug.crypto.ecdsa), and so are the coordinates
+(plug.crypto.curve). The sequence of point operations and the field arithmetic do not depend on a secret. Plain Python instead of native code
+(plug.crypto.plain) has none of that but the blinding of the secret.
+Overwritten after use, also after an exception: coordinates, recoded scalars, limbs, HMAC's blocks. Not overwritable in MicroPython: integers and
+bytes objects that held a nonce, an HMAC key or the secret stay on the heap until it is reused.
 """
 
 from micropython import const
 
+from plug.crypto import ecdsa
+from plug.crypto.arithmetic import inverse, square_root_steps
+from plug.crypto.ecdsa import checked
 from plug.crypto.keccak import keccak256
-from plug.crypto.modular_inverse import inverse
-from plug.crypto.rfc6979 import nonces
 from plug.crypto.secp256k1_curve import CURVE, N, P
-from plug.crypto.square_root import square_root_steps
 from plug.crypto.steps import finish
 
 _ADDRESS_BYTES = const(20)
@@ -34,11 +36,7 @@ def public_key(secret):
 
 def public_key_steps(secret):
     """public_key(secret) in steps."""
-    return _public_key(_secret_scalar(secret))
-
-
-def _public_key(scalar):
-    return _encode_point((yield from CURVE.multiply_steps(scalar)))
+    return ecdsa.public_key_steps(CURVE, ecdsa.secret_scalar(CURVE, secret))
 
 
 def sign(secret, digest):
@@ -48,23 +46,16 @@ def sign(secret, digest):
 
 def sign_steps(secret, digest):
     """sign(secret, digest) in steps."""
-    return _sign(_secret_scalar(secret), secret, _checked("digest", digest, 32))
+    return _sign(ecdsa.secret_scalar(CURVE, secret), secret, checked("digest", digest, 32))
 
 
-def _sign(d, secret, digest):
-    z = int.from_bytes(digest, "big")
-    for k in nonces(secret, digest, N):
-        yield
-        r, y = yield from CURVE.multiply_steps(k)
-        yield
-        s = inverse(k, N) * (z + r * d) % N
-        if r < N and s:  # r of N and above has no v of 0 or 1
-            break
+def _sign(scalar, secret, digest):
+    r, s, y = yield from ecdsa.sign_steps(CURVE, scalar, secret, digest, N)  # an x of N and above has no v of 0 or 1
     v = y & 1
     if s > _HALF_N:
         s = N - s
         v ^= 1
-    return _encode_point((r, s)) + bytes((v,))
+    return b"".join((r.to_bytes(32, "big"), s.to_bytes(32, "big"), bytes((v,))))
 
 
 def verify(public, digest, signature):
@@ -74,24 +65,15 @@ def verify(public, digest, signature):
 
 def verify_steps(public, digest, signature):
     """verify(public, digest, signature) in steps."""
-    point = _decode_point(public)
-    z = int.from_bytes(_checked("digest", digest, 32), "big")
-    if len(_checked("signature", signature, 64, 65)) == 65:
-        return _verify_recoverable(public, z, signature)
-    return _verify(point, z, *_decode_pair(signature))
+    point = ecdsa.decode_point(CURVE, public, "secp256k1")
+    checked("digest", digest, 32)
+    if len(checked("signature", signature, 64, 65)) == 65:
+        return _verify_recoverable(public, digest, signature)
+    return ecdsa.verify_steps(CURVE, point, digest, signature)
 
 
-def _verify_recoverable(public, z, signature):
-    return (yield from _recover(z, *_decode_pair(signature), signature[64])) == bytes(public)
-
-
-def _verify(point, z, r, s):
-    if not (0 < r < N and 0 < s < N):
-        return False
-    w = inverse(s, N)
-    yield
-    found = yield from CURVE.multiply_steps(z * w % N, point, r * w % N)
-    return found is not None and found[0] % N == r
+def _verify_recoverable(public, digest, signature):
+    return (yield from _recover(digest, signature)) == bytes(public)
 
 
 def recover(digest, signature):
@@ -101,14 +83,16 @@ def recover(digest, signature):
 
 def recover_steps(digest, signature):
     """recover(digest, signature) in steps."""
-    z = int.from_bytes(_checked("digest", digest, 32), "big")
-    return _recover(z, *_decode_pair(_checked("signature", signature, 65)), signature[64])
+    return _recover(checked("digest", digest, 32), checked("signature", signature, 65))
 
 
-def _recover(z, r, s, v):
+def _recover(digest, signature):
+    z = int.from_bytes(digest, "big")
+    r, s = ecdsa.decode_pair(signature)
+    v = signature[64]
     if v > 1 or not (0 < r < N and 0 < s <= _HALF_N):
         return None
-    y = yield from square_root_steps((r * r * r + 7) % P)
+    y = yield from square_root_steps(CURVE, (r * r * r + 7) % P)
     if y is None:
         return None
     if y & 1 != v:
@@ -116,40 +100,9 @@ def _recover(z, r, s, v):
     w = inverse(r, N)
     yield
     point = yield from CURVE.multiply_steps(-z * w % N, (r, y), s * w % N)
-    return None if point is None else _encode_point(point)
+    return None if point is None else ecdsa.encode_pair(point)
 
 
 def address(public):
     """The Ethereum address (20 bytes) of a public key; whether it is on the curve is not looked at."""
-    return keccak256(_checked("public key", public, 64))[-_ADDRESS_BYTES:]
-
-
-def _checked(name, value, *lengths):
-    if not isinstance(value, (bytes, bytearray)):
-        raise ValueError(f"{name}: expected bytes, got {type(value).__name__}")
-    if len(value) not in lengths:
-        raise ValueError(f"{name}: expected {' or '.join(str(length) for length in lengths)} bytes, got {len(value)}")
-    return value
-
-
-def _secret_scalar(secret):
-    scalar = int.from_bytes(_checked("secret", secret, 32), "big")
-    if not 0 < scalar < N:
-        raise ValueError("secret: not in 1 to N - 1; draw another")
-    return scalar
-
-
-def _decode_point(public):
-    x, y = _decode_pair(_checked("public key", public, 64))
-    if x >= P or y >= P or (x * x * x + 7 - y * y) % P:
-        raise ValueError("public key: not a point of secp256k1")
-    return x, y
-
-
-def _decode_pair(data):
-    return int.from_bytes(data[:32], "big"), int.from_bytes(data[32:64], "big")
-
-
-def _encode_point(point):
-    x, y = point
-    return x.to_bytes(32, "big") + y.to_bytes(32, "big")
+    return keccak256(checked("public key", public, 64))[-_ADDRESS_BYTES:]

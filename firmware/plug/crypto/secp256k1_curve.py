@@ -1,12 +1,10 @@
 """The curve secp256k1 (SEC 2, version 2, section 2.4.1) with its endomorphism (Gallant, Lambert and Vanstone, 2001)."""
 
-from plug.crypto.curve import Curve
-from plug.crypto.field import Field
-from plug.crypto.secp256k1_table import TABLE
+from plug.crypto.arithmetic import Curve
+from plug.crypto.table import Table
 
 P = 2**256 - 2**32 - 977
 N = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
-FIELD = Field(P, (977, 64, 0, 0, 0), False)
 
 # (BETA * x, y) is LAMBDA * (x, y); both are cube roots of one. (A1, B1) and (A2, B2) are short vectors (a, b) with a + b * LAMBDA = 0 modulo N.
 LAMBDA = 0x5363AD4CC05C30E0A5261C028812645A122E22EA20816678DF02967C1B23BD72
@@ -27,4 +25,5 @@ def split(scalar):
     return (abs(k1), k1 < 0), (abs(k2), k2 < 0)
 
 
-CURVE = Curve(FIELD, N, TABLE, False, split, BETA)
+_TABLE = Table("secp256k1_table.txt", "b7c058a366c18950868adc27b44e1f028a3b3bd9109f6a559825b045ba2d3ad2")
+CURVE = Curve(P, (977, 64, 0, 0, 0), False, 0, 7, N, _TABLE, split, BETA)

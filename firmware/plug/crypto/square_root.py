@@ -1,12 +1,7 @@
 """The square root modulo the prime of secp256k1, by one exponentiation: p is 3 modulo 4."""
 
-from micropython import const
-
-from plug.crypto.field import END, FIRST_SLOT, MUL, SLOT_BYTES, SQR
-from plug.crypto.secp256k1_curve import FIELD, P
-from plug.crypto.steps import finish
-
-_STEP_BYTES = const(400)  # of a program: 100 operations
+from plug.crypto.curve import borrow, give_back
+from plug.crypto.field import END, FIRST_SLOT, MUL, SQR
 
 # Slots: _ONES_n is the value to the power 2^n - 1.
 _ONES_1 = FIRST_SLOT
@@ -16,10 +11,9 @@ _ONES_22 = FIRST_SLOT + 3
 _ONES_44 = FIRST_SLOT + 4
 _ONES_88 = FIRST_SLOT + 5
 _WORK = FIRST_SLOT + 6
-_SLOTS = FIRST_SLOT + 7
 
 # The exponent (p + 1) / 4 is, from the top, 223 ones, a zero, 22 ones, four zeros, 2 ones and two zeros.
-# Each step squares the result of the step before so often, multiplies by a slot and puts it into a slot.
+# Each step, a program of up to 89 operations, squares the result of the step before so often, multiplies by a slot and puts it into a slot.
 _STEPS = (
     (1, _ONES_1, _ONES_2),
     (1, _ONES_1, _ONES_3),
@@ -37,25 +31,21 @@ _STEPS = (
 )
 
 
-def square_root(value):
-    """A square root of `value` (0 <= value < P) modulo P, or None if it has none."""
-    return finish(square_root_steps(value))
+def square_root_steps(curve, value):
+    """A square root of `value` (0 <= value < P) modulo the prime P of `curve`, which must be secp256k1, or None if it has none; in steps.
 
-
-def square_root_steps(value):
-    """square_root(value) in steps; nothing is wiped, no secret has a root to take."""
-    slots = bytearray(_SLOTS * SLOT_BYTES)
-    FIELD.put(slots, _ONES_1, value)
-    program = bytearray()
+    Nothing is wiped: no secret has a root to take.
+    """
+    field = curve.field
+    slots = borrow()
+    field.put(slots, _ONES_1, value)
     source = _ONES_1
     for squarings, factor, target in _STEPS:
-        program += (
-            bytes((SQR, target, source, source)) + bytes((SQR, target, target, target)) * (squarings - 1) + bytes((MUL, target, target, factor))
-        )
+        first, more = bytes((SQR, target, source, source)), bytes((SQR, target, target, target))
+        field.run(first + more * (squarings - 1) + bytes((MUL, target, target, factor, END)), slots)
         source = target
-    program += bytes((SQR, source, source, source)) * 2
-    for offset in range(0, len(program), _STEP_BYTES):
-        FIELD.run(program[offset : offset + _STEP_BYTES] + bytes((END,)), slots)
         yield
-    root = FIELD.value(slots, source, bytearray(33))
-    return root if root * root % P == value else None
+    field.run(bytes((SQR, source, source, source)) * 2 + bytes((END,)), slots)
+    root = field.value(slots, source, bytearray(33))
+    give_back(slots)
+    return root if root * root % field.prime == value else None

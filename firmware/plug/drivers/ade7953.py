@@ -57,12 +57,12 @@ _PREPARATION = ((_WRITE_PROTECT, 0), (_DISNOLOAD, 1), (_ACCMODE, 0), (_UNLOCK, 0
 _RMS_FULL_SCALE = const(9_032_007)  # page 23
 _RMS_LIMIT = const(9_900_000)  # more cannot come from the inputs, gains included
 _POWER_FULL_SCALE = const(4_862_401)  # page 24
-_PEAK_FULL_SCALE = const(6_500_000)  # of the waveforms that peak and over-current detection look at
+# Of the waveforms that peak and over-current detection look at, about: full-scale rms and power together give 6.39 million.
+_PEAK_FULL_SCALE = const(6_500_000)
 _OFFSET_LSB = const(512)  # AWATTOS steps in one of AWATT (rev. B, page 35)
 _PHASE_HZ = const(893_850)  # PHCALA steps in a second
 _PHASE_SIGN = const(0x200)  # sign and magnitude (rev. B, page 60)
 _PERIOD_MHZ = const(223_750_000)
-_IDLE_BUS = (b"\x00\x00\x00\x00", b"\xff\xff\xff\xff")
 
 _ATTEMPTS = const(3)
 _BETWEEN_MS = const(2)  # the most that passes between two readings in a row
@@ -75,6 +75,8 @@ class ADE7953:
     The caller has waited START_UP_MS since power came. start(), sample() and take_over_current() raise MeterError when the IC does not
     answer or answers nonsense; each may be called again. sample() configures the IC again when it was reset, which takes some 15 ms.
     """
+
+    BILLING = BILLING
 
     def __init__(self, bus, scale, calibration):
         self._bus = bus
@@ -170,7 +172,7 @@ class ADE7953:
         if self._read(_LCYCMODE, 1)[0] != _LCYCMODE_VALUE:
             return False
         crc = self._read(_CRC, 4)
-        if self._crc is None and crc not in _IDLE_BUS and crc == self._read(_CRC, 4):
+        if self._crc is None and crc == self._read(_CRC, 4):
             self._crc = crc
         return crc == self._crc
 
@@ -193,10 +195,9 @@ class ADE7953:
         raise MeterError(f"the metering IC reports version {version}, before it was {self.version}; is it an ADE7953? Check the I2C wiring")
 
     def _configure(self):
-        """Write the configuration, then compare all of it; what was counted before has nothing to do with what follows."""
+        """Write the configuration, then compare all of it."""
         self._is_configured = False
         self._crc = None
-        self._counter.restart()
         settings = self._settings()
         for register, value in _PREPARATION + settings:
             self._write(register, value)
@@ -254,14 +255,10 @@ class ADE7953:
         raise MeterError(f"register 0x{register:03x} of the metering IC reads more than 24 bits; check the I2C wiring")
 
     def _read_signed(self, register):
-        """Return a signed 24-bit register, read with its sign extended to 32 bits (page 60)."""
-        for _ in range(_ATTEMPTS):
-            data = self._read(register, 4)
-            value = data[1] << 16 | data[2] << 8 | data[3]
-            if data[0] == (0xFF if value & 0x800000 else 0):
-                return value - 0x1000000 if data[0] else value
-            self.failures += 1
-        raise MeterError(f"register 0x{register:03x} of the metering IC reads no signed 24 bits; check the I2C wiring")
+        """Return a signed 24-bit register, of the 32 bits that are read (page 60)."""
+        data = self._read(register, 4)
+        value = data[1] << 16 | data[2] << 8 | data[3]
+        return value - 0x1000000 if value & 0x800000 else value
 
     def _read(self, register, width):
         return self._transfer(self._bus.readfrom_mem, register, width)

@@ -43,6 +43,8 @@ class BL0942:
     start(), has come for a second; it may be called again always.
     """
 
+    BILLING = BILLING
+
     def __init__(self, bus, scale, calibration):
         self._bus = bus
         self._scale = scale

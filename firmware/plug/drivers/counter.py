@@ -85,7 +85,7 @@ class CheckedCounter:
         return ((after - before + self._sign) & self._mask) - self._sign
 
     def _is_plausible(self, counts, elapsed_ms):
-        return 0 <= elapsed_ms <= _MAX_GAP_MS and abs(counts) <= (elapsed_ms + _JITTER_MS) * self._max_per_s // 1000 + 1
+        return elapsed_ms <= _MAX_GAP_MS and abs(counts) <= (elapsed_ms + _JITTER_MS) * self._max_per_s // 1000 + 1
 
     def _restart_at(self, value, now_ms):
         self.discard()

@@ -1,7 +1,8 @@
 """Whether the load side of each pole is live, out of pins that also show leakage.
 
 A pole counts up with each sample that shows it live and down with each that does not, between 0 and what 80 ms hold. It is live from there on
-until it is back at 0, and dead from 0 on until it is there: what shows less than half of the time, as leakage through a charger's filter does, is dead.
+until it is back at 0, and dead from 0 on until it is there: what shows less than half of the time, as leakage through a charger's filter
+does, is dead.
 """
 
 from micropython import const

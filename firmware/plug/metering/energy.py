@@ -22,7 +22,7 @@ class EnergyRegister:
         self._reverse_rest = 0
 
     def add(self, counts):
-        """Book signed energy counts, as a meter's read_counts() returns them."""
+        """Book signed energy counts, as a meter's take_counts() returns them."""
         if counts >= 0:
             whole_mwh, self._rest = divmod(self._rest + counts * self._num, self._den)
             self.total_mwh += whole_mwh

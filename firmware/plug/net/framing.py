@@ -5,26 +5,31 @@ from binascii import crc32
 
 from micropython import const
 
+from plug import text
 from plug.errors import BadFrame
 
 MAX_FRAME = const(4096)
 _MAX_BRACKETS = const(64)
+_HEAD = const(9)  # CRC and space
 
 
 def encode(message):
-    """Return the line, newline included, that carries a message (a dict)."""
-    body = json.dumps(message, separators=(",", ":")).encode()
-    return b"%08x %s\n" % (crc32(body), body)
+    """Return the line, newline included, that carries a message (a dict): a view of the buffer for texts, good until the next text."""
+    end = text.write(message, _HEAD)
+    buffer = text.buffer
+    buffer[:_HEAD] = b"%08x " % crc32(buffer[_HEAD:end])
+    buffer[end : end + 1] = b"\n"
+    return buffer[: end + 1]
 
 
 def decode(line):
     """Return the message in a line; raise BadFrame where the line is damaged or holds none."""
     if len(line) < 12 or line[8:9] != b" " or line[-1:] != b"\n":
         raise BadFrame("a frame is 8 hex digits, a space, a JSON object and a newline")
-    body = line[9:-1]
+    body = memoryview(line)[_HEAD:-1]
     if line[:8] != b"%08x" % crc32(body):
         raise BadFrame("CRC is %08x, the frame says %s" % (crc32(body), line[:8]))
-    if body.count(b"{") + body.count(b"[") > _MAX_BRACKETS:  # printing what is nested too deeply would exhaust the stack
+    if line.count(b"{") + line.count(b"[") > _MAX_BRACKETS:  # printing what is nested too deeply would exhaust the stack
         raise BadFrame(f"more than {_MAX_BRACKETS} opening brackets")
     try:
         message = json.loads(body)

@@ -3,7 +3,8 @@
 A sector starts with a header, a record whose key is its sequence; the sequence also gives its place. Records follow, the newest of a key wins.
 The sector after the newest one never holds anything that counts: to open it, it is erased, the live records of the one after it are copied
 into it, and its header is written last, which makes the copies count and the originals not. Reading begins two sectors after the newest.
-So a cut while opening leaves a sector without a header, to be opened again. A record that a cut tore ends its sector.
+So a cut while opening leaves a sector without a header, to be opened again. A record that a cut tore ends its sector. More records are copied
+ahead of need, so that a call erases one sector, not many.
 """
 
 import struct
@@ -122,15 +123,20 @@ class Documents:
         elif old is not None:
             del self._index[key]
 
-    def get(self, key):
-        """Return a key's payload as bytes, or None. Raises JournalError where flash lost it."""
+    def get(self, key, buffer=None):
+        """Return a key's payload, bytes or where it fits a view of `buffer`, or None. Raises JournalError where flash lost it."""
         entry = self._index.get(key)
         if entry is None:
             return None
         sector, offset = entry >> 16, (entry >> 8 & 255) * UNIT
         if self._read(sector, offset) != _PUT:
             raise JournalError(f"record {key} in journal sector {sector} is damaged: replace the module")
-        payload = bytearray(struct.unpack_from("<H", self._record)[0])
+        length = struct.unpack_from("<H", self._record)[0]
+        if buffer is not None and length <= len(buffer):
+            payload = buffer[:length]
+            self._flash.read(self._first + sector, offset + _HEAD, payload)
+            return payload
+        payload = bytearray(length)
         self._flash.read(self._first + sector, offset + _HEAD, payload)
         return bytes(payload)
 
@@ -187,13 +193,15 @@ class Documents:
         self._note(key, sector, offset, size)
 
     def _make_room(self, size):
-        """Open sectors until a record fits into the newest one."""
+        """Open sectors until a record fits into the newest one; nearly always the first one does."""
         for opened in range(self._count + 1):
             if self._end + size <= SECTOR:
                 return
-            if opened:  # what was copied leaves too little: use that for what would be copied next
-                self._fill()
+            if opened:  # what had to be copied leaves too little: use that for what would be copied next
+                self._fill(self._count - 1, SECTOR, 0)
             self._open()
+            # Copying ahead, in the proportion in which the log is live, keeps a run of full sectors from being moved all at once.
+            self._fill(self._count // 4, _FIRST + (SECTOR - _FIRST) * sum(self._live) * UNIT // (self._count * SECTOR), size)
         raise JournalFull("a round of the journal gave no room: let sessions be settled first")
 
     def _open(self):
@@ -212,14 +220,14 @@ class Documents:
         self._sequence = sequence
         self._end = end
 
-    def _fill(self):
-        """Copy the oldest live records into the newest sector, as long as they fit."""
+    def _fill(self, ahead, share, keep):
+        """Copy the live records of up to `ahead` sectors, oldest first, until the newest one is full up to `share` or would not keep `keep` bytes."""
         sector = self._sequence % self._count
-        for sequence in range(self._sequence + 2, self._sequence + self._count):
+        for sequence in range(self._sequence + 2, self._sequence + 1 + ahead):
             for key in self._in_sector(sequence % self._count):
                 entry = self._index[key]
                 start, size = self._end, (entry & 255) * UNIT
-                if start + size > SECTOR:
+                if start >= share or start + size + keep > SECTOR:
                     return
                 self._end = SECTOR
                 self._end = self._copy(entry, sector, start)

@@ -10,9 +10,9 @@ from plug.errors import JournalError
 
 SECTOR = const(4096)
 UNIT = const(16)
-BLANK = b"\xff" * 128  # erased bytes, to compare with
+BLANK = b"\xff" * 256  # erased bytes, to compare with
 _PAGE = const(256)
-_PIECE = const(128)
+_PIECE = const(256)
 _COUNT, _SIZE, _ERASE = const(4), const(5), const(6)  # ioctl's operations
 
 

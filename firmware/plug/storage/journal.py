@@ -11,7 +11,7 @@ from plug.storage.flash import SECTOR, Flash
 from plug.storage.samples import Samples
 
 _MIN_SECTORS = const(16)
-_START = const(32)  # where the documents' first sector begins
+_START = const(20)  # bytes of the documents' first header
 
 
 class Journal:

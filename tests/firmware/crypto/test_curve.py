@@ -1,8 +1,9 @@
-"""Group law of secp256k1: every case of an addition, also where the comb meets one; the endomorphism."""
+"""Group law: every case of an addition, also where the comb meets one; the endomorphism of secp256k1."""
 
 from plug.crypto import curve
 from plug.crypto.curve import Accumulator
 from plug.crypto.keccak import keccak256
+from plug.crypto.p256_curve import CURVE as P256
 from plug.crypto.secp256k1_curve import BETA, CURVE, LAMBDA, N, P, split
 from run_in_micropython import raises
 
@@ -29,7 +30,7 @@ def total(*terms):
     """The sum of points; each term is (point, negative)."""
     accumulator = Accumulator(CURVE)
     for point, negative in terms:
-        accumulator.add(encode(point), 0, negative)
+        accumulator.add(encode(point), negative)
     return accumulator.affine()
 
 
@@ -52,18 +53,18 @@ def test_infinity_stays_when_doubled():
     accumulator = Accumulator(CURVE)
     accumulator.double()
     assert accumulator.affine() is None
-    accumulator.add(encode(G), 0, False)
-    accumulator.add(encode(G), 0, True)
+    accumulator.add(encode(G), False)
+    accumulator.add(encode(G), True)
     accumulator.double()
     assert accumulator.affine() is None
 
 
 def test_affine_leaves_a_usable_point():
     accumulator = Accumulator(CURVE)
-    accumulator.add(encode(G), 0, False)
+    accumulator.add(encode(G), False)
     accumulator.double()
     accumulator.affine()
-    accumulator.add(encode(G), 0, True)
+    accumulator.add(encode(G), True)
     assert accumulator.affine() == G
 
 
@@ -96,6 +97,19 @@ def test_sums_that_meet_the_point_on_their_way():
                 assert multiply(a, G, b) == multiply((a + b) % N), (a, b)
 
 
+def test_p256_sums():
+    n = P256.order
+    g = P256.multiply(1)
+    twice = P256.multiply(2)
+    for k in [1, 2, 3, 4, 5, 6, 7, 8, 1 << 32, 1 << 255, n >> 1, (n >> 1) + 1]:
+        for b in (k, n - k, 0):
+            for a in (k, n - k, 0, 3):
+                assert P256.multiply(a, g, b) == P256.multiply((a + b) % n), (a, b)
+                assert P256.multiply(a, twice, b) == P256.multiply((a + 2 * b) % n), (a, b)
+    assert P256.multiply(0) is None
+    assert P256.multiply(n - 1) == (g[0], P256.prime - g[1])
+
+
 def test_endomorphism():
     assert pow(BETA, 3, P) == pow(LAMBDA, 3, N) == 1
     assert multiply(LAMBDA) == (BETA * G[0] % P, G[1])
@@ -105,6 +119,28 @@ def test_endomorphism():
         (k1, negative1), (k2, negative2) = split(scalar)
         assert ((-k1 if negative1 else k1) + (-k2 if negative2 else k2) * LAMBDA - scalar) % N == 0
         assert k1 >> 128 == k2 >> 128 == 0
+
+
+def test_random_numbers_change_every_coordinate_and_no_result():
+    kept = []
+
+    class Kept(Accumulator):
+        def affine(self):
+            kept.append([self._value(slot) for slot in (curve._X, curve._Y, curve._Z)])
+            return super().affine()
+
+    drawn = [bytes(32), b"\xff" * 32, b"\x01" * 32]
+    urandom = curve.urandom
+    curve.Accumulator = Kept
+    try:
+        for number in drawn:
+            curve.urandom = lambda size, number=number: number[:size]
+            assert multiply(2) == TWICE_G
+    finally:
+        curve.Accumulator = Accumulator
+        curve.urandom = urandom
+    for i in range(3):
+        assert len({coordinates[i] for coordinates in kept}) == len(drawn)
 
 
 def test_coordinates_and_digits_are_wiped_even_when_it_fails():
@@ -120,7 +156,7 @@ def test_coordinates_and_digits_are_wiped_even_when_it_fails():
         raises(OSError, multiply, 12345)
     finally:
         curve.Accumulator = Accumulator
-    assert not any(kept[0]._slots)
+    assert not any(kept[0].slots)
     assert not any(kept[0]._number)
 
 
@@ -140,8 +176,8 @@ def test_coordinates_and_digits_are_wiped_when_a_caller_stops_early():
                 next(steps)
         finally:
             curve.Accumulator = Accumulator
-        assert any(kept[-1]._slots)
+        assert any(kept[-1].slots)
         stop(steps)
-        assert not any(kept[-1]._slots)
+        assert not any(kept[-1].slots)
         assert not any(kept[-1]._number)
     assert len(kept) == 2

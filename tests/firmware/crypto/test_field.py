@@ -4,12 +4,13 @@ import struct
 
 from plug.crypto.field import END, FIRST_SLOT, LIMBS, SLOT_BYTES, load
 from plug.crypto.keccak import keccak256
-from plug.crypto.secp256k1_curve import FIELD as K1
+from plug.crypto.p256_curve import CURVE as P256
+from plug.crypto.secp256k1_curve import CURVE as K1
 
 GREATEST = [8192] * (LIMBS - 1) + [560]  # before and after every operation
 A, B, TARGET = FIRST_SLOT, FIRST_SLOT + 1, FIRST_SLOT + 2
 LINEAR = (0x10, 0x11, 0x12, 0x18, 0x31, 0x33, 0x41, 0x48)
-FIELDS = ((K1, 1),)  # with the factor by which numbers are kept
+FIELDS = ((K1.field, 1), (P256.field, 2**260))  # with the factor by which numbers are kept
 
 
 def new_slots():

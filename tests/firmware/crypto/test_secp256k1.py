@@ -3,9 +3,8 @@
 from binascii import unhexlify
 from hashlib import sha256
 
-from plug.crypto import secp256k1
+from plug.crypto import ecdsa, secp256k1
 from plug.crypto.secp256k1_curve import CURVE, N, P
-from plug.crypto.square_root import square_root
 from plug.crypto.steps import finish
 from run_in_micropython import raises
 
@@ -33,6 +32,7 @@ PUBLISHED = (
     ),
 )
 DIGEST = sha256(b"message").digest()
+ROOT_OF_8 = pow(8, (P + 1) // 4, P)
 
 
 def be(number):
@@ -69,6 +69,8 @@ def test_digests_at_the_ends_of_the_range():
 
 def test_nonces_whose_point_has_no_v_are_passed_over():
     class Large:
+        order = N
+
         def multiply_steps(self, k):
             asked.append(k)
             point = yield from CURVE.multiply_steps(k)
@@ -82,6 +84,25 @@ def test_nonces_whose_point_has_no_v_are_passed_over():
         secp256k1.CURVE = CURVE
     assert len(asked) == 2
     assert secp256k1.recover(DIGEST, signature) == secp256k1.public_key(SECRET)
+
+
+def test_random_numbers_do_not_change_a_signature():
+    expected = secp256k1.sign(SECRET, DIGEST)
+    inverted = []
+
+    def inverse(value, modulus):
+        inverted.append(value)
+        return inverse_of(value, modulus)
+
+    urandom, inverse_of = ecdsa.urandom, ecdsa.inverse
+    ecdsa.inverse = inverse
+    try:
+        for number in (bytes(32), b"\xff" * 32, be(N - 1), b"\x5a" * 32):
+            ecdsa.urandom = lambda size, number=number: number[:size]
+            assert secp256k1.sign(SECRET, DIGEST) == expected
+    finally:
+        ecdsa.urandom, ecdsa.inverse = urandom, inverse_of
+    assert len(set(inverted)) > 2  # the nonce itself is not what is inverted
 
 
 def test_every_changed_part_is_noticed():
@@ -191,7 +212,7 @@ def test_wrong_arguments_are_named():
         ("public key", secp256k1.verify, b"\x04" + public, DIGEST, signature),
         ("public key", secp256k1.verify, bytes(64), DIGEST, signature),
         ("public key", secp256k1.verify, public[:63] + bytes((public[63] ^ 1,)), DIGEST, signature),
-        ("public key", secp256k1.verify, be(P + 1) + be(square_root(8)), DIGEST, signature),  # 1 is the x of a point, P + 1 is not
+        ("public key", secp256k1.verify, be(P + 1) + be(ROOT_OF_8), DIGEST, signature),  # 1 is the x of a point, P + 1 is not
         ("public key", secp256k1.address, public[1:]),
         ("public key", secp256k1.address, 5),
     ):

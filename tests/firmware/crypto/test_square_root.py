@@ -1,8 +1,13 @@
 """Square roots modulo the prime of secp256k1."""
 
 from plug.crypto.keccak import keccak256
-from plug.crypto.secp256k1_curve import P
-from plug.crypto.square_root import square_root
+from plug.crypto.secp256k1_curve import CURVE, P
+from plug.crypto.square_root import square_root_steps
+from plug.crypto.steps import finish
+
+
+def square_root(value):
+    return finish(square_root_steps(CURVE, value))
 
 
 def test_square_roots():

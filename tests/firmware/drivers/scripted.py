@@ -133,7 +133,7 @@ class ADE7953Chip:
         return bytes(data)
 
     def _faulty(self, fault, register, count):
-        """nack: no answer; late: the answer is lost; flip: one bit of it is wrong; address: another register answers; stale: the last answer again."""
+        """nack: no answer; late: it is lost; flip: one bit of it is wrong; address: another register answers; stale: the last answer again."""
         if fault == "nack":
             raise OSError(19)
         if fault == "zeros":

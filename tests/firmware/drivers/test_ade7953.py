@@ -143,6 +143,11 @@ def test_another_version_is_another_ic():
     bench.chip.dynamic[VERSION] = b"\x07"
     raises(MeterError, bench.run, 200)
     assert not bench.meter.is_live
+    bench.chip.dynamic[VERSION] = b"\x03"
+    bench.chip.log = []
+    bench.run(200)
+    assert bench.chip.writes() == WRITES
+    assert bench.meter.discarded == 1
 
 
 def test_start_without_an_answer_is_a_meter_fault_and_may_be_repeated():
@@ -266,6 +271,26 @@ def test_the_checksum_is_not_taken_right_after_configuring():
     assert CRC not in [register for _, register, _ in bench.chip.log]
 
 
+def test_a_checksum_that_reads_wrong_once_is_not_kept():
+    bench = Bench()
+    bench.meter.start()
+    bench.chip.script[CRC] = [b"\x01\x02\x03\x04"]
+    bench.run(500)
+    assert bench.meter.discarded == 0
+
+
+def test_a_slow_board_does_not_take_the_checksum_right_after_configuring_either():
+    bench = Bench(dict(METER, sample_interval_ms=100)).started()
+    bench.chip.reset()
+    bench.chip.script[0x008] = [None, b"\x00"]  # reads back wrong once
+    raises(MeterError, bench.run, 100)
+    bench.chip.log = []
+    bench.run(100)
+    assert bench.chip.writes() == WRITES
+    assert CRC not in [register for _, register, _ in bench.chip.log]
+    assert bench.run(200).meter.is_live
+
+
 def test_a_failed_configuration_is_repeated_at_the_next_sample():
     bench = Bench().started()
     bench.chip.reset()
@@ -354,6 +379,10 @@ def test_a_wrong_reading_that_both_agree_on_is_dropped():
         assert bench.reverse == 0, error
 
 
+def faults_at_random(random, kinds, one_in):
+    return lambda: kinds[random.below(len(kinds))] if random.below(one_in) == 0 else None
+
+
 def test_no_mix_of_bus_faults_bills_more_than_has_flowed():
     faults = ("nack", "late", "flip", "address", "stale", "zeros", "ones")
     for seed in range(150):
@@ -365,7 +394,7 @@ def test_no_mix_of_bus_faults_bills_more_than_has_flowed():
         one_in = (3, 10, 40, 200)[seed // 8 % 4]
         flowed = 0
         for _ in range(6):
-            bench.chip.fault = lambda: kinds[random.below(len(kinds))] if random.below(one_in) == 0 else None
+            bench.chip.fault = faults_at_random(random, kinds, one_in)
             power = random.below(FULL_POWER) if random.below(3) else random.below(300)
             duration_ms = 200 + 10 * random.below(30)
             flowed += power * duration_ms // 1_000
@@ -455,6 +484,12 @@ def test_over_current_is_reported_once_with_its_peak():
     assert bench.meter.take_over_current() == 50_000
     assert bench.meter.take_over_current() is None
     assert bench.chip.dynamic[IAPEAK] == bytes(4)
+
+
+def test_a_bus_that_reads_ones_is_no_over_current():
+    bench = Bench().started()
+    bench.chip.fault = lambda: "ones"
+    raises(MeterError, bench.meter.take_over_current)
 
 
 def test_over_current_is_never_lost_by_a_transfer_that_fails():

@@ -166,6 +166,7 @@ def test_a_reset_books_nothing_and_configures_again():
         bench.run(2_000, quiet=True)
         assert bench.chip.mode == 0x07
         assert bench.forward <= booked, before
+        assert bench.meter.discarded >= 1
         bench.run(60_000, 2_000).run(1_000)
         assert 118 <= bench.forward - booked <= 120
 
@@ -184,6 +185,29 @@ def test_more_than_the_greatest_power_books_nothing():
     bench.chip.millipulses += 50_000
     bench.run(1_000)
     assert (bench.forward, bench.meter.discarded) == (0, 1)
+
+
+def test_an_answer_may_come_in_pieces():
+    bench = Bench().started()
+    meter, line = bench.meter, bench.line
+    while bench.chip.asked[-1] != 0xAA:
+        bench.run(100)
+    answer, line.waiting = line.waiting, b""
+    for piece in (answer[:10], answer[10:]):
+        line.waiting = piece
+        bench.now_ms += 40
+        meter.sample(bench.now_ms)
+    assert bench.chip.asked[-1] == 0x19
+    assert meter.failures == 0
+
+
+def test_what_has_waited_is_no_answer():
+    bench = Bench().started()
+    bench.line.waiting = bytes(200)
+    bench.run(100)
+    del bench.chip.asked[:]
+    bench.run(200)
+    assert 0x19 in bench.chip.asked
 
 
 def test_every_single_bit_of_an_answer_may_be_wrong():

@@ -47,7 +47,7 @@ def test_a_reset_is_never_forward_energy():
     for before in (0, 3, 90, 5_000, (1 << 17) - 3):
         counter = CheckedCounter(17, 1_000, wrap_is_doubtful=True)
         start = max(before - 60, 0)
-        readings = [start, start, before, before] + [0, 1, 2, 3, 4, 5]
+        readings = [start, start, before, before, 0, 1, 2, 3, 4, 5]
         assert read_all(counter, readings)[0] <= before - start + 5
 
 

@@ -30,7 +30,9 @@ class Chip:
 
     def send(self):
         pulses = self.millipulses // 1_000
-        body = b"".join(value.to_bytes(3, "big") for pair in zip(self.coefficients, self.cycles) for value in pair)
+        if not pulses & 0xFF:
+            pulses ^= 0x15500  # not valid then
+        body = b"".join(self.coefficients[i].to_bytes(3, "big") + self.cycles[i].to_bytes(3, "big") for i in range(3))
         body += bytes((self.new | (pulses >> 16 & 1) << 7,)) + (pulses & 0xFFFF).to_bytes(2, "big")
         self.line.send(bytes((self.state, 0x5A)) + body + bytes((sum(body) & 0xFF,)))
 
@@ -90,7 +92,7 @@ def test_a_quantity_out_of_range_is_zero_and_an_old_cycle_is_not_taken():
     bench.chip.new = 0x40
     bench.chip.cycles = (900, 1, 1)
     meter = bench.run(100).meter
-    assert (meter.voltage_mv, meter.current_ma) == (212_444, 10_000)
+    assert (meter.voltage_mv, meter.current_ma, meter.power_mw) == (212_444, 10_000, 2_300_708)
     bench.chip.state = 0xF6
     meter = bench.run(100).meter
     assert (meter.voltage_mv, meter.current_ma, meter.power_mw) == (212_444, 0, 0)

@@ -12,7 +12,7 @@ class FakePin:
     """A pin that remembers its level and calls its handler when the test says."""
 
     IN, OUT, IRQ_RISING = 1, 3, 1
-    all = {}
+    all = {}  # noqa: RUF012
 
     def __init__(self, number, mode, value=None):
         self.mode = mode
@@ -31,9 +31,9 @@ class FakePCNT:
     """A counter of the chip: goes back to zero at `max`."""
 
     INCREMENT = 1
-    all = {}
+    all = {}  # noqa: RUF012
 
-    def __init__(self, unit, *, pin, rising, filter, max):
+    def __init__(self, unit, *, pin, rising, filter, max):  # noqa: A002 - as the chip's
         assert (rising, filter) == (FakePCNT.INCREMENT, 1_023)
         assert 0 < max <= 32_767
         self.max = max
@@ -71,7 +71,8 @@ class Bench:
         self.select = FakePin.all[PINS["pulse_select"]]
         self.voltage_v, self.current_a = 230, 10
         self.now_ms = 5_000
-        self.forward = self.millipulses = 0
+        self.forward = self.millipulses = self.since_ms = 0
+        self.level = None
         self.meter.start()
 
     def run(self, duration_ms, pulses_per_s=0):
@@ -81,6 +82,10 @@ class Bench:
             self.power.pulses = self.millipulses // 1_000
             # data sheet: 2 V / 2.43 V * 3.579 MHz / 512 and 24 V / 2.43 V * ..., behind 2351:1 and on 1 mOhm
             rate = self.voltage_v / 2351 * 2 if self.select.level else self.current_a * 0.001 * 24
+            self.since_ms = self.since_ms + 100 if self.level == self.select.level else 0
+            self.level = self.select.level
+            if self.since_ms < 400:
+                rate *= 3  # not settled
             self.other.pulses += rate / 2.43 * 3_579_000 / 512 / 10
             self.meter.sample(self.now_ms)
             counts = self.meter.take_counts()

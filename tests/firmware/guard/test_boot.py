@@ -62,6 +62,21 @@ def test_an_outage_that_ends_as_a_power_loss_counts_once():
     assert rig.guard.to_state()["brown_outs"] == 2
 
 
+def test_a_power_loss_after_an_outage_is_over_counts_again():
+    rig = Rig().close(LOAD_MA)
+    rig.meter.voltage_mv = 0
+    rig.run(200)
+    assert rig.guard.to_state()["outage"] == 1
+    rig.meter.voltage_mv = 230_000
+    rig.guard.dirty = False
+    rig.run(6_000)
+    assert rig.guard.to_state()["outage"] == 0
+    assert rig.guard.dirty
+    rig.run_to("closed", 100_000)
+    rig.reboot("power_on", True)
+    assert rig.guard.to_state()["brown_outs"] == 2
+
+
 def test_watchdog_trips_rearms_twice_and_latches():
     for cause, was_closed in (("watchdog", False), ("watchdog", True), ("reset", True)):
         rig = Rig()

@@ -107,6 +107,17 @@ def test_pole_that_does_not_close():
         rig.run_to_trip("stuck_open")
 
 
+def test_without_readings_a_pole_that_does_not_close_is_not_blamed():
+    rig = Rig()
+    rig.run(5_000)
+    rig.stuck = 1
+    rig.guard.want(True, rig.now_ms)
+    rig.run(5_000, lambda: mains.coil == 1)
+    rig.meter.is_live = False
+    assert 190 <= rig.run(1_000, rig.is_off) <= 210
+    assert rig.guard.trip is None
+
+
 def test_pole_that_opens_while_closed():
     for pole in (1, 2):
         rig = Rig().close(LOAD_MA)

@@ -88,6 +88,16 @@ def test_minimum_off_time_binds_a_resumption_but_not_the_next_session():
     assert rig.run_to("closed") < 1_000
 
 
+def test_the_minimum_off_time_is_never_shorter():
+    for phase_ms in range(0, 100, 10):
+        rig = Rig(min_on_ms=0, min_off_ms=1_000).close()
+        rig.run(100 + phase_ms)
+        rig.guard.want(False, rig.now_ms)
+        rig.run_to("open")
+        rig.guard.want(True, rig.now_ms)
+        assert 1_000 <= rig.run_to("closing", 2_000) <= 1_110
+
+
 def test_an_end_opens_even_if_the_next_session_wants_it_closed_at_once():
     rig = Rig().close(LOAD_MA)
     rig.guard.want(False, rig.now_ms, final=True)
@@ -120,6 +130,18 @@ def test_silent_meter_keeps_it_open():
     rig.guard.want(True, rig.now_ms)
     rig.run(10_000)
     assert (rig.guard.state, rig.guard.waits_for, rig.guard.trip) == ("waiting", "meter", None)
+
+
+def test_a_hot_reading_keeps_it_open_before_it_trips():
+    rig = Rig()
+    rig.run(3_000)
+    mains.uv[32] = 210_000
+    rig.run(210)
+    rig.guard.want(True, rig.now_ms)
+    rig.run(20)
+    assert (rig.guard.state, rig.guard.waits_for, rig.guard.trip) == ("waiting", "temperature", None)
+    mains.uv[32] = 1_650_000
+    rig.run_to("closed")
 
 
 def outage(rig, ms=500):

@@ -109,6 +109,17 @@ def test_a_claim_does_not_outlive_a_trip_that_found_it_waiting_or_held():
     check_clears(rig)
 
 
+def test_after_clearing_the_self_check_comes_first():
+    rig = Rig().close(LOAD_MA)
+    rig.guard.on_over_current(rig.now_ms, 50_000)
+    rig.run(2_000)
+    rig.guard.clear(rig.now_ms)
+    rig.guard.want(True, rig.now_ms)
+    rig.run(100)
+    assert rig.guard.waits_for == "self-check"
+    assert rig.run_to("closed") >= 900
+
+
 def test_hold_ends_a_period_after_the_breaker_cleared_it_and_not_for_a_lagging_average():
     rig = Rig().close(LOAD_MA)  # the average stays at 9 A
     rig.guard.on_over_current(rig.now_ms, 100_000)
@@ -117,6 +128,17 @@ def test_hold_ends_a_period_after_the_breaker_cleared_it_and_not_for_a_lagging_a
     rig.run(10)
     assert mains.coil == 1
     rig.run(10)
+    assert rig.is_off()
+
+
+def test_late_samples_do_not_end_a_hold_while_reports_come():
+    rig = Rig().close(LOAD_MA)  # the average lags: it stays at 9 A
+    for _ in range(3):
+        rig.guard.on_over_current(rig.now_ms, 100_000)
+        rig.now_ms += 20  # and the sample comes after 30 ms
+        rig.run(10)
+        assert mains.coil == 1
+    rig.run(20)
     assert rig.is_off()
 
 

@@ -26,11 +26,11 @@ def test_a_frame_as_documented():
 
 def test_integers_beyond_64_bits_come_through():
     message = {"type": "x", "n": 2**128 - 1}
-    assert decode(encode(message)) == message
+    assert decode(bytes(encode(message))) == message
 
 
 def test_damage_is_seen():
-    line = encode({"type": "ping", "text": "abc"})
+    line = bytes(encode({"type": "ping", "text": "abc"}))
     for position in range(len(line)):
         damaged = bytearray(line)
         damaged[position] ^= 1

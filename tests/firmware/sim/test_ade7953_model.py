@@ -225,3 +225,87 @@ def test_what_is_not_modelled_is_refused():
     raises(NotImplementedError, write, meter, 0x004, 1, 0x01)
     raises(NotImplementedError, write, meter, 0x102, 1, 0x04)
     raises(NotImplementedError, write, meter, 0x008, 1, 6)
+
+
+def test_reactive_and_apparent_power_and_the_power_factor():
+    meter = started()
+    for _ in range(10):
+        meter.measure(230, 10, 230 * 8.0, 1000, 0, 6.0)  # power factor 0.8, lagging
+    close(read(meter, 0x312, 4), 230 * 8 / FULL_SCALE_W * 4862401, 10)
+    close(read(meter, 0x314, 4), 230 * 6 / FULL_SCALE_W * 4862401, 10)
+    close(read(meter, 0x310, 4), 230 * 10 / FULL_SCALE_W * 4862401, 10)
+    close(read(meter, 0x10A, 2), 0.8 * 0x7FFF, 200)
+    close(read(meter, 0x320, 4) * WH_PER_COUNT, 230 * 6 * 10 / 3600, 100)
+    close(read(meter, 0x322, 4) * WH_PER_COUNT, 230 * 10 * 10 / 3600, 100)
+    meter.measure(230, 10, 230 * 8.0, 1000, 0, -6.0)
+    close(0x10000 - read(meter, 0x10A, 2), 0.8 * 0x7FFF, 200)
+    assert read(meter, 0x301, 4) == 1 << 12, "VARSIGN_A"
+
+
+def test_a_phase_error_shows_at_half_power_and_phcala_takes_it_away():
+    meter = started(phase_error_ns=-100_000)  # the current looks later than it is: 1.8 degrees at 50 Hz
+    expected = 230 * 5 / FULL_SCALE_W * 4862401
+
+    def power():
+        meter.measure(230, 10, 230 * 5.0, 1000, 0, 10 * 0.75**0.5)
+        return read(meter, 0x312, 4)
+
+    close(power(), expected * (1 - 0.0314159 * 3**0.5), 1000)
+    write(meter, 0x108, 2, 89)  # 100 us at 893,850 steps a second
+    close(power(), expected, 1000)
+    write(meter, 0x108, 2, 0x200 | 89)
+    assert power() < expected * 0.9
+
+
+def test_offset_and_accumulation_modes():
+    meter = started()
+    write(meter, 0x389, 4, 512 * 100)
+    charge(meter, 230, 10, 1)
+    close(read(meter, 0x312, 4), 230 * 10 / FULL_SCALE_W * 4862401 + 100, 10)
+    write(meter, 0x389, 4, 0)
+    for mode, share in ((0, -1), (1, 0), (2, 1)):
+        meter = started(gain_error_ppm=-2_000_000)  # the shunt the wrong way round
+        write(meter, 0x301, 4, mode)
+        charge(meter, 230, 10, 10)
+        counts = read(meter, 0x31E, 4)
+        counts -= (counts >> 31) << 32
+        assert abs(counts * WH_PER_COUNT - share * 230 * 10 * 10 / 3600) < 0.01, mode
+
+
+def test_peaks_stay_until_their_reset_register_is_read():
+    meter = started()
+    charge(meter, 230, 20, 1)
+    charge(meter, 230, 10, 1)
+    peak = read(meter, 0x328, 4)
+    close(peak, 20 / 44.19417 * 6_500_000, 10)
+    assert read(meter, 0x329, 4) == peak
+    charge(meter, 230, 10, 1)
+    close(read(meter, 0x328, 4), 10 / 44.19417 * 6_500_000, 10)
+    close(read(meter, 0x327, 4), 230 / 350.3714 * 6_500_000, 10)
+
+
+def test_the_checksum_follows_the_configuration_only():
+    meter = started()
+    assert read(meter, 0x37F, 4) == 0, "not enabled"
+    write(meter, 0x102, 2, 0x0104)
+    before = read(meter, 0x37F, 4)
+    charge(meter, 230, 10, 10)
+    assert read(meter, 0x37F, 4) == before != 0
+    meter.corrupt(0x380, 0x400001)
+    assert read(meter, 0x37F, 4) != before
+    assert read(meter, 0x32D, 4) & 1 << 21, "the CRC interrupt"
+    meter.corrupt(0x380, 0x400000)
+    assert read(meter, 0x37F, 4) == before
+    raises(ValueError, meter.corrupt, 0x386, 1)
+
+
+def test_ideal_energy_is_what_the_counts_stand_for():
+    meter = started(gain_error_ppm=5000)
+    charge(meter, 230, 10, 60)
+    counts = read(meter, 0x31E, 4)
+    assert abs(counts * WH_PER_COUNT * 3600 - meter.ideal_j) < WH_PER_COUNT * 3600 * 1.5
+    before = meter.ideal_j
+    charge(meter, 230, 0.9 * FULL_SCALE_W / 10000 / 230, 60)
+    assert meter.ideal_j == before, "below no load"
+    meter.reset(60_000)
+    assert meter.ideal_j == before, "a reset forgets the counts, not what they were"
