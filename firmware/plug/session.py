@@ -372,7 +372,7 @@ class Session:
         self._changed()
 
     async def _finish(self):
-        if self._receipt is None or not self._receipt["receipt"]["flags"] & FLAG_FINAL:  # a cut may have come between its sample and itself
+        if not self._flags & FLAG_FINAL:
             self._flags |= FLAG_FINAL
             await self._issue()
         self._ledger.end(self._tag, self.voucher.values["validUntil"] + GRACE_S)
