@@ -1,4 +1,4 @@
-"""Runs the firmware's driver and energy register on the simulated metering ICs: what test_accuracy.py and bench_accuracy.py measure with, and their bounds."""
+"""Runs the firmware's driver and energy register on the simulated metering ICs: what test_accuracy.py and bench_accuracy.py measure with."""
 
 import csv
 import json
@@ -15,8 +15,8 @@ ROOT = Path(__file__).resolve().parents[1]
 GAIN_PPM, NOISE_PPM = 300, 100  # of the simulated front end
 SLACK_MWH = 20
 
-# Sampling interval, the most that is drawn in faulty charges, and what a charge may lose beside the share: seconds of its power (readings that are not
-# believed yet or no longer, rms current that comes late), and mWh (a pulse that is not full yet).
+# Sampling interval, the most that is drawn in faulty charges, and what a charge may lose beside the share: seconds of its power (readings not yet
+# or no longer believed, rms current that comes late), and mWh (a pulse that is not full).
 BOARDS: dict[str, dict[str, float]] = {
     "socket_16a": {"interval_ms": 10, "most_ma": 16_000, "lost_s": 0, "lost_mwh": 0},
     "desk_16a": {"interval_ms": 100, "most_ma": 16_000, "lost_s": 0, "lost_mwh": 0},

@@ -24,7 +24,7 @@ from plug.metering.meter import open_meter  # noqa: E402
 QUIET_MS = 4_000  # before and after a charge: rms values settle, the last readings are believed
 FLIP_PPM = (100, 1_000, 10_000, 50_000, 200_000)
 PLAIN_FAULTS = ("before", "after", "flips", "low", "high", "reset", "gap")
-FAULTS = {"i2c": PLAIN_FAULTS + ("register",), "uart": PLAIN_FAULTS + ("garbage",), "pulse": ("reset", "gap")}
+FAULTS = {"i2c": PLAIN_FAULTS + ("register",), "uart": PLAIN_FAULTS + ("garbage",), "pulse": ("reset", "gap")}  # noqa: RUF005 - not in MicroPython
 
 
 class Plug:
@@ -166,4 +166,4 @@ KINDS = {"point": point, "session": session, "faulty": faulty}
 
 with open(sys.argv[1]) as file:
     for job in json.load(file):
-        print(json.dumps(KINDS[job["kind"]](job)))
+        sys.stdout.write(json.dumps(KINDS[job["kind"]](job)) + "\n")
