@@ -16,6 +16,7 @@ from wattseal.errors import ConfigError, LinkError, RpcError
 from wattseal.gateway.rpc import Rpc, quantity, to_hex
 
 ROOT = Path(__file__).resolve().parents[3]
+SIMULATOR = ROOT / "firmware/sim"
 CHAIN_ID = 31337
 START_TIMEOUT_S = 20.0
 HEAPS = {"x64": "512k", "x86": "288k"}  # of the 32-bit one the simulator needs some 90 KB (make bench measures both)
@@ -168,10 +169,22 @@ class SimulatedPlug(Process):
     """The real firmware of a board in MicroPython, over the simulated world. Its time stands still outside `run`.
 
     `port` is `x64` or `x86`; `folder` holds the flash, and the same folder again is a reboot. `car` (the arguments of `plug_in`) stands at the
-    socket from the start; without one the socket is empty.
+    socket from the start; without one the socket is empty. For measurements heap, simulator and what runs in the firmware's place may be others.
     """
 
-    def __init__(self, folder: Path, board: str, port: str, contract: bytes, relay_port: int, car: dict[str, int] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        board: str,
+        port: str,
+        contract: bytes,
+        relay_port: int,
+        car: dict[str, int] | None = None,
+        *,
+        heap: str | None = None,
+        simulator: Path = SIMULATOR,
+        main: Path | None = None,
+    ) -> None:
         flash = folder / "flash"
         flash.mkdir(parents=True, exist_ok=True)
         config = {
@@ -186,9 +199,9 @@ class SimulatedPlug(Process):
             server.settimeout(START_TIMEOUT_S)
             settings = {"control": list(server.getsockname()), "car": car or {}, **_wiring(board)}
             (folder / "sim.json").write_text(json.dumps(settings))
-            environment = {"MICROPYPATH": f"{ROOT / 'firmware/sim'}:.frozen", "WATTSEAL_SIM": str(folder / "sim.json")}
-            micropython = [str(ROOT / "build/bin" / f"micropython-{port}"), "-X", f"heapsize={HEAPS[port]}"]
-            super().__init__([*micropython, str(tree / "main.py")], folder / "plug.log", cwd=flash, environment=environment)
+            environment = {"MICROPYPATH": f"{simulator}:.frozen", "WATTSEAL_SIM": str(folder / "sim.json")}
+            micropython = [str(ROOT / "build/bin" / f"micropython-{port}"), "-X", f"heapsize={heap or HEAPS[port]}"]
+            super().__init__([*micropython, str(main or tree / "main.py")], folder / "plug.log", cwd=flash, environment=environment)
             try:
                 connection, _ = server.accept()
             except TimeoutError:
