@@ -142,12 +142,11 @@ def bus_ms(transfers: list[list[int]]) -> float:
 
 def time_figures() -> Iterator[Figure]:
     printed, counts = instructions.count(SCRIPT, "256k")
-    samples = printed["samples"][1:]
-    *before, imports, construction, _first = counts[: -4 * len(samples)]
-    assert len(before) >= 2
-    rest = counts[-4 * len(samples) :]
-    collection = mean(rest[1::4])
-    sampling = [count * NS_PER_INSTRUCTION / 1e6 for count in rest[3::4]]
+    samples = printed["samples"]
+    imports, construction, *sampled = counts[1 - 4 * len(samples) :]
+    collection = sampled[2]
+    samples = samples[2:]
+    sampling = [count * NS_PER_INSTRUCTION / 1e6 for count in sampled[8::4]]
     per_collection = FREE_BYTES / mean(allocated for allocated, _ in samples)
     collecting = collection * NS_PER_INSTRUCTION / 1e6 / per_collection
     whole = [time_ms + bus_ms(transfers) + collecting for time_ms, (_, transfers) in zip(sampling, samples, strict=True)]
