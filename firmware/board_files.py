@@ -108,6 +108,7 @@ CURRENT_HEADROOM = Fraction(3, 2)  # what the meter must be able to show, and th
 VOLTAGE_HEADROOM = Fraction(115, 100)
 
 NTC_MC = range(-25_000, 125_001, 5_000)
+ADC_FLOOR_UV = 170_000  # the ESP32's converter shows no less than some 150 mV: what is hotter could not be told from a short
 ZERO_C_MK = 273_150
 NTC_25_MK = 298_150
 
@@ -299,7 +300,9 @@ def ntc_table(ntc: dict) -> tuple[tuple[int, int], ...]:
     for temperature_mc in NTC_MC:
         exponent = ntc["beta_k"] * 1000 * (1 / (temperature_mc + ZERO_C_MK) - 1 / NTC_25_MK)
         resistance = ntc["r25_ohm"] * math.exp(exponent)
-        table.append((round(ntc["supply_mv"] * 1000 * resistance / (resistance + ntc["pull_up_ohm"])), temperature_mc))
+        pin_uv = round(ntc["supply_mv"] * 1000 * resistance / (resistance + ntc["pull_up_ohm"]))
+        if pin_uv > ADC_FLOOR_UV:
+            table.append((pin_uv, temperature_mc))
     return tuple(table)
 
 

@@ -4,7 +4,7 @@ The heap is the smallest `-X heapsize` with which a whole session passes over a 
 over the same simulated world. Times are instructions, counted by callgrind, at 7 ns each (an ESP32 at 240 MHz: docs/performance.md), and bus time.
 """
 
-import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -12,16 +12,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
-from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests/e2e"), str(ROOT / "firmware")]
+sys.path[:0] = [str(ROOT), str(ROOT / "firmware")]
 
 import build  # noqa: E402
-import instructions  # noqa: E402
-from test_plug_link import CONTRACT, Bench  # noqa: E402
-from wattseal.demo import processes  # noqa: E402
+from wattseal.demo.processes import SimulatedPlug  # noqa: E402
 from wattseal.errors import LinkError  # noqa: E402
+
+from tests import instructions  # noqa: E402
+from tests.e2e.bench import CONTRACT, Bench  # noqa: E402
 
 BOARD = "socket_16a"
 SCRIPT = ROOT / "tests/bench_sample_firmware.py"
@@ -64,47 +64,47 @@ class SmallBench(Bench):
     def __init__(self, folder: Path, heap_kb: int, simulator: Path) -> None:
         self.heap_kb = heap_kb
         self.simulator = simulator
-        super().__init__(folder)
+        self.plug: SimulatedPlug | None = None
+        super().__init__(folder, BOARD, "x86")
 
-    def boot(self, car: dict[str, int] | None = None) -> None:
+    def boot(self, reset_cause: str = "power_on", car: dict[str, int] | None = None, **command: object) -> None:
         port = self.server.getsockname()[1]
-        self.plug = processes.SimulatedPlug(self.folder, BOARD, "x86", CONTRACT, port, car, heap=f"{self.heap_kb}k", simulator=self.simulator)
+        self.plug = SimulatedPlug(self.folder, BOARD, "x86", CONTRACT, port, car=car, heap=f"{self.heap_kb}k", simulator=self.simulator)
+
+    def session(self) -> None:
+        """Charge, from the voucher over two receipts to the driver's stop. Raises LinkError, OSError or AssertionError where the plug does not live."""
         self.accept()
+        session = self.start()
+        self.plug.run(CHARGING_S)
+        self.expect("receipt")
+        self.stop(session)
+        self.plug.run(5)
+        self.expect_final()
 
 
 def session_passes(folder: Path, heap_kb: int, simulator: Path) -> bool:
-    """Whether a session from the voucher over two receipts to the driver's stop passes on that heap."""
-    plugs: list[Any] = []
-    real = processes.SimulatedPlug.__init__
-
-    def note(self: Any, *arguments: Any, **named: Any) -> None:
-        plugs.append(self)
-        real(self, *arguments, **named)
-
-    processes.SimulatedPlug.__init__ = note  # type: ignore[method-assign]
+    """Whether a whole session passes on that heap."""
+    bench = None
     try:
         bench = SmallBench(folder, heap_kb, simulator)
-        session = bench.start()
-        bench.plug.run(CHARGING_S)
-        bench.expect("receipt")
-        bench.stop(session)
-        bench.plug.run(5)
-        bench.expect_final()
+        bench.session()
         return True
     except (LinkError, OSError, AssertionError):
         return False
     finally:
-        processes.SimulatedPlug.__init__ = real  # type: ignore[method-assign]
-        for plug in plugs:
-            if hasattr(plug, "_process"):
-                plug.kill()
+        if bench is not None:
+            bench.plug.kill()
+            bench.server.close()
 
 
 def sampler_passes(folder: Path, heap_kb: int, simulator: Path) -> bool:
     """Whether the minimal sampler, which does all that the simulator offers to the firmware, lives through the same time on that heap."""
+    tree = folder / "tree"
+    tree.mkdir()
+    shutil.copyfile(SAMPLER, tree / "main.py")
     plug = None
     try:
-        plug = processes.SimulatedPlug(folder, BOARD, "x86", CONTRACT, 1, heap=f"{heap_kb}k", simulator=simulator, main=SAMPLER)
+        plug = SimulatedPlug(folder, BOARD, "x86", CONTRACT, 1, heap=f"{heap_kb}k", simulator=simulator, tree=tree)
         plug.run(4)
         plug.ask(cmd="plug_in", energy_wh=5000, current_ma=16_000)
         return plug.run(CHARGING_S)["contacts"] == 1 and "sampler: ready" in plug.log.read_text()
@@ -141,7 +141,7 @@ def bus_ms(transfers: list[list[int]]) -> float:
 
 
 def time_figures() -> Iterator[Figure]:
-    printed, counts = instructions.count(SCRIPT, "256k")
+    printed, counts = instructions.count(SCRIPT, heap="256k")
     samples = printed["samples"]
     imports, construction, *sampled = counts[1 - 4 * len(samples) :]
     collection = sampled[2]

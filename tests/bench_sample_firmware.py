@@ -138,9 +138,7 @@ class FakeNetwork:
 
 sys.modules["machine"], sys.modules["esp32"], sys.modules["network"] = FakeMachine, FakeEsp32, FakeNetwork
 with open("config.json", "w") as file:
-    json.dump(
-        {"wifi": {"ssid": "s", "password": "p"}, "relay": {"host": "127.0.0.1", "port": 1}, "chain_id": 1, "contract": "0x" + "11" * 20}, file
-    )
+    json.dump({"wifi": {"ssid": "s", "password": "p"}, "relay": {"host": "127.0.0.1", "port": 1}, "chain_id": 1, "contract": "0x" + "11" * 20}, file)
 
 
 def journal_in_use():

@@ -61,24 +61,24 @@ def why_not() -> str:
     return "" if done.stdout == "42\n" else f"valgrind cannot run i386 MicroPython here: {done.stderr.strip()[-500:]}"
 
 
-def run(folder: Path, scratch: Path, arguments: list[str], heap: str = "4m") -> "subprocess.CompletedProcess[str]":
-    """Run MicroPython under callgrind, which writes one file to `scratch` at each call of getenv and one at the end."""
+def run(folder: Path, scratch: Path, arguments: list[str], tree: Path = TREE, heap: str = "4m") -> "subprocess.CompletedProcess[str]":
+    """Run MicroPython with a firmware tree under callgrind, which writes one file to `scratch` at each call of getenv and one at the end."""
     callgrind = ["valgrind", "--tool=callgrind", "--smc-check=all-non-file", "--dump-before=getenv", f"--callgrind-out-file={scratch}/count"]
     micropython = [f"{folder}/ld-linux.so.2", "--library-path", str(folder), f"{folder}/micropython", "-X", f"heapsize={heap}"]
-    environment = os.environ | {"MICROPYPATH": f"{TREE}:{ROOT / 'tests'}:.frozen"}
+    environment = os.environ | {"MICROPYPATH": f"{tree}:{ROOT / 'tests'}:.frozen"}
     command = [*callgrind, *micropython, *arguments]
     with tempfile.TemporaryDirectory() as flash:
         return subprocess.run(command, cwd=flash, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
 
 
-def count(script: Path, heap: str = "4m") -> tuple[Any, list[int]]:
+def count(script: Path, tree: Path = TREE, heap: str = "4m") -> tuple[Any, list[int]]:
     """What `script` printed, which must be JSON, and the instructions up to each call of getenv since the one before, those of the start included.
 
-    Needs the firmware's tree for x86 and why_not() == "". Raises RuntimeError where MicroPython or valgrind fails.
+    Needs the firmware's `tree` and why_not() == "". Raises RuntimeError where MicroPython or valgrind fails.
     """
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
-        done = run(patched_copy(), scratch, [str(script)], heap)
+        done = run(patched_copy(), scratch, [str(script)], tree, heap)
         if done.returncode:
             raise RuntimeError(f"{script.name} failed under callgrind:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
         counts = []
@@ -90,13 +90,14 @@ def count(script: Path, heap: str = "4m") -> tuple[Any, list[int]]:
     return json.loads(done.stdout), counts[:-1]  # the last file is of the end of the process
 
 
-def measure() -> dict[str, list[int]]:
+def measure(tree: Path = TREE) -> dict[str, list[int]]:
     """The instructions of each step of every operation of instructions_firmware.py, by the operation's name, without its first run and the collector.
 
-    Needs the firmware's tree for x86 and why_not() == "". Raises RuntimeError where MicroPython or valgrind fails.
+    Needs the firmware's `tree`, where one of another processor makes it plain Python, and why_not() == "". Raises RuntimeError where MicroPython or
+    valgrind fails.
     """
     marked: list[list[Any]]
-    marked, counts = count(SCRIPT)
+    marked, counts = count(SCRIPT, tree)
     total = sum(steps + 1 for _, steps in marked)
     counts = counts[-total:]  # what is before the first mark is not ours
     result = {}

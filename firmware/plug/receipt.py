@@ -1,5 +1,6 @@
 """Receipts: the session's totals so far, with the OCMF payload they rest on, signed by the plug (docs/protocol.md sections 1 and 4)."""
 
+import asyncio
 import json
 import os
 from binascii import hexlify
@@ -58,8 +59,11 @@ class Signer:
 
     async def message(self, receipt):
         """Return the wire message of a receipt (a dict of its fields but `evidence`), evidence added, signed, one step at a time."""
+        await asyncio.sleep_ms(0)  # here and below: each part takes some milliseconds
         ocmf = ocmf_payload(self.address, self._firmware, self._calibration, receipt)
+        await asyncio.sleep_ms(0)
         receipt["evidence"] = sha256(ocmf.encode()).digest()
         digest = eip712.digest(self._domain, eip712.hash_struct("Receipt", receipt))
+        await asyncio.sleep_ms(0)
         signature = await turns.finish(secp256k1.sign_steps(self._secret, digest))
         return {"type": "receipt", "receipt": struct_to_wire("Receipt", receipt), "signature": to_hex(signature), "ocmf": ocmf}

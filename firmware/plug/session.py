@@ -115,7 +115,7 @@ class Session:
             self._active_ms = sample.active_ms
             self._as_of = sample.as_of
             self._sequence = sample.sequence
-            self._flags = sample.flags
+            self._flags = sample.flags & ~FLAG_FINAL  # that one is the receipt's: the cut may have come before it was written
         else:  # the cut came before the session's first sample
             self.state = SUSPENDED if self._started_at else AUTHORISED
             self._as_of = self._started_at or self.voucher.values["issuedAt"]
@@ -372,7 +372,7 @@ class Session:
         self._changed()
 
     async def _finish(self):
-        if not self._flags & FLAG_FINAL:
+        if self._receipt is None or not self._receipt["receipt"]["flags"] & FLAG_FINAL:  # a cut may have come between its sample and itself
             self._flags |= FLAG_FINAL
             await self._issue()
         self._ledger.end(self._tag, self.voucher.values["validUntil"] + GRACE_S)

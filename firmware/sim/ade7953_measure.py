@@ -51,8 +51,8 @@ class Measurement(Meter):
         registers = self.registers
         self.period = _PERIOD_CLOCK_MHZ // self._frequency_mhz - 1
         self._half_period_ms = 500_000 / self._frequency_mhz
-        self._full_scale_v = _FULL_SCALE_V / _gain(registers[0x007], 5) / self._input_v_per_v
-        self._full_scale_a = _FULL_SCALE_V / _gain(registers[0x008], 6) / self._input_v_per_a
+        self._full_scale_v = _FULL_SCALE_V / amplification(registers[0x007], 5) / self._input_v_per_v
+        self._full_scale_a = _FULL_SCALE_V / amplification(registers[0x008], 6) / self._input_v_per_a
         self._full_scale_w = full_scale_w = self._full_scale_v * self._full_scale_a
         gain = self._gain * registers[0x280] * registers[0x281] / float(_UNITY_GAIN) ** 2
         if registers[0x120] != 0x0030:
@@ -234,7 +234,8 @@ def _approach(value, target, share):
     return target if abs(target - value) < 1e-4 else value
 
 
-def _gain(code, known):
+def amplification(code, known):
+    """Return the gain that one of the first `known` codes stands for. Raises NotImplementedError for another."""
     if code >= known:
         raise NotImplementedError(f"ADE7953 model: amplifier gain code {code}")
     return _GAINS[code]

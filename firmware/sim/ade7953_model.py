@@ -6,7 +6,7 @@ extended). What the model does not know raises NotImplementedError: a silent wro
 
 from binascii import crc32
 
-from ade7953_measure import OVER_CURRENT, OVER_VOLTAGE, Measurement
+from ade7953_measure import OVER_CURRENT, OVER_VOLTAGE, Measurement, amplification
 
 ADDRESS = 0x38
 START_UP_MS = 100
@@ -28,6 +28,7 @@ _POWER_ON = {
     0x009: 0x00, 0x101: 0x0000,
 }  # fmt: skip
 _NOT_IN_CRC = (0x009, 0x101)
+_AMPLIFIERS = {0x007: 5, 0x008: 6}  # and how many codes each knows
 
 
 class ADE7953Model(Measurement):
@@ -122,6 +123,8 @@ class ADE7953Model(Measurement):
             raise NotImplementedError(
                 f"ADE7953 model: register 0x{register:03X} = 0x{value:X}; line cycles, other modes and interrupts are not there"
             )
+        if register in _AMPLIFIERS:
+            amplification(value, _AMPLIFIERS[register])  # refused before it is kept: later writes must not stumble over it
         if register != 0x040 and self.registers[0x040] >> (register >> 8) & 1:
             return
         self.registers[register] = value

@@ -78,6 +78,17 @@ def spend_us(microseconds):
         _pay_debt()
 
 
+def spend_masked_us(microseconds):
+    """Let the world go on likewise while no interrupt handler can run: a flash operation stops the processor, and native code is left only at its
+    end. What has become pending runs then.
+    """
+    pins = world.pins
+    was_masked, pins.is_masked = pins.is_masked, True
+    spend_us(microseconds)
+    pins.is_masked = was_masked
+    pins.dispatch()
+
+
 def wait(poller, end_ms):
     """Wait for sockets of `poller` until virtual time `end_ms` (None: for ever); return [(socket, event), ...], empty when none is ready."""
     return _wait_us(poller, None if end_ms is None else end_ms * 1000)
@@ -86,6 +97,8 @@ def wait(poller, end_ms):
 def _wait_us(poller, end_us):
     while True:
         ready = _look_at_sockets(poller, 0)
+        if ready and control and control.is_run_next():  # what came after a command to run is not to be handled before it
+            _begin_run()
         if ready or (end_us is not None and world.now_us >= end_us):
             return ready
         is_still = control and control.run_end_ms is None
@@ -97,13 +110,17 @@ def _wait_us(poller, end_us):
 def _stand_still(poller):
     control.serve()
     ready = () if control.run_end_ms is not None else _look_at_sockets(poller, -1)
-    if not ready:
-        control.serve()
+    if not ready or control.is_run_next():
+        _begin_run()
+    return ready
+
+
+def _begin_run():
+    control.serve()
     if control.run_end_ms is not None:
         _anchor()
         _pay_debt()
         _end_run()
-    return ready
 
 
 def _go_on(poller, end_us):
@@ -187,18 +204,10 @@ def _without_control(ready):
     return others
 
 
-def _spend_uninterrupted_us(microseconds):
-    """Spend time without any handler, then call those that are pending."""
-    was_masked, world.pins.is_masked = world.pins.is_masked, True
-    spend_us(microseconds)
-    world.pins.is_masked = was_masked
-    world.pins.dispatch()
-
-
 if settings["flash_time"]:
     import flash
 
-    flash.on_time = spend_us
+    flash.on_time = spend_masked_us
 
 if settings["cpu_scale"]:
     # All of the simulator is loaded before its clock starts: loading it is no work of the firmware.
@@ -217,4 +226,4 @@ if settings["cpu_scale"]:
     cpu.charge_class(esp32.NVS, ("__init__", "set_i32", "get_i32", "set_blob", "get_blob", "erase_key", "commit"))
     cpu.charge_class(esp32.Partition, ("__init__", "readblocks", "writeblocks", "ioctl"))
     world.pins.call = cpu.call
-    cpu.start(settings["cpu_scale"], _spend_uninterrupted_us if settings["late_interrupts"] else spend_us)
+    cpu.start(settings["cpu_scale"], spend_masked_us if settings["late_interrupts"] else spend_us)

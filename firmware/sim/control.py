@@ -38,6 +38,10 @@ class Control:
             process.end(process.HARNESS_GONE, "the harness closed the control channel")
         self._received += data
 
+    def is_run_next(self):
+        """Tell whether time stands still and a command to run has arrived."""
+        return self.run_end_ms is None and b'"run"' in self._received
+
     def serve(self):
         """Answer the run that ended; then carry out the commands that have arrived, up to the next `run`."""
         if self._reason:

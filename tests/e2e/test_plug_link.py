@@ -2,112 +2,14 @@
 
 import json
 import socket
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
-from wattseal.demo.processes import SimulatedPlug
 from wattseal.errors import LinkError
-from wattseal.protocol import framing, signatures
-from wattseal.protocol.eip712 import domain_separator
-from wattseal.protocol.messages import Receipt, Stop, Voucher
-from wattseal.protocol.typed_data import FLAG_FINAL, FLAG_METER_FAULT, FLAG_UNPLUGGED
+from wattseal.protocol import framing
+from wattseal.protocol.messages import Receipt
+from wattseal.protocol.typed_data import FLAG_METER_FAULT, FLAG_UNPLUGGED
 
-CONTRACT = b"\x11" * 20
-CHAIN_ID = 31337
-DRIVER = b"\x22" * 32
-NOW = 1_790_000_000
-DOMAIN = domain_separator(CHAIN_ID, CONTRACT)
-
-
-class Bench:
-    """A listening socket in the relay's place, and a plug that connects to it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.server = socket.create_server(("127.0.0.1", 0))
-        self.server.settimeout(20)
-        self.boot()
-
-    def boot(self, car: dict[str, int] | None = None) -> None:
-        self.plug = SimulatedPlug(self.folder, "desk_16a", "x64", CONTRACT, self.server.getsockname()[1], car)
-        self.accept()
-
-    def accept(self) -> dict[str, Any]:
-        """Let time pass until the plug connects; return its hello."""
-        self.server.settimeout(0.2)
-        for _ in range(100):
-            self.plug.run(2)
-            try:
-                self.connection, _ = self.server.accept()
-                break
-            except TimeoutError:
-                continue
-        self.connection.settimeout(20)
-        self.lines = self.connection.makefile("rb")
-        self.hello = self.expect("hello")
-        self.state = self.expect("status")["state"]
-        return self.hello
-
-    def send(self, **message: object) -> None:
-        self.connection.sendall(framing.encode(message))
-
-    def expect(self, kind: str) -> dict[str, Any]:
-        """Return the next message of a type; others before it are passed over."""
-        while True:
-            line = self.lines.readline()
-            assert line, f"the plug hung up before {kind}; see {self.plug.log.read_text()}"
-            message: dict[str, Any] = json.loads(line[9:])
-            if message["type"] == kind:
-                return message
-
-    def expect_final(self) -> dict[str, Any]:
-        """Return the fields of the next final receipt."""
-        while True:
-            receipt: dict[str, Any] = self.expect("receipt")["receipt"]
-            if receipt["flags"] & FLAG_FINAL:
-                return receipt
-
-    def start(self) -> str:
-        """Have a session charging; return its id."""
-        self.send(type="time", utc=NOW)
-        self.plug.run(4)  # the self-check after a boot
-        offer = self.expect("offer")
-        voucher = Voucher(
-            driver=signatures.address(DRIVER),
-            host=b"\x44" * 20,
-            plug=bytes.fromhex(self.hello["plug"][2:]),
-            token=bytes(20),
-            funding=0,
-            pricePerKwh=10**14,
-            pricePerHour=0,
-            maxPowerW=4600,
-            cap=10**18,
-            issuedAt=offer["issued_at"],
-            validUntil=offer["issued_at"] + 86_400,
-            nonce=offer["nonce"],
-        )
-        signature = signatures.sign(DRIVER, voucher.digest(DOMAIN))
-        self.send(type="voucher", voucher=voucher.to_wire(), signature="0x" + signature.hex())
-        session: str = self.expect("session")["session"]
-        assert session == "0x" + voucher.digest(DOMAIN).hex()
-        self.plug.ask(cmd="plug_in", energy_wh=5000, current_ma=16_000)
-        self.send(type="lock", session=session)
-        assert self.plug.run(5, "contactor_closed")["contacts"] == 1
-        return session
-
-    def stop(self, session: str) -> None:
-        signature = signatures.sign(DRIVER, Stop(bytes.fromhex(session[2:])).digest(DOMAIN))
-        self.send(type="stop", session=session, signature="0x" + signature.hex())
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    running = Bench(tmp_path)
-    yield running
-    running.plug.kill()
-    running.server.close()
+from tests.e2e.bench import NOW, Bench
 
 
 def test_what_the_plug_refuses_leaves_the_connection_and_the_session_alone(bench: Bench) -> None:
@@ -213,7 +115,7 @@ def test_after_a_reboot_the_relay_is_told_and_its_first_lock_is_not_lost(bench: 
     session = bench.start()
     bench.plug.run(100)
     bench.plug.kill()
-    bench.boot({"energy_wh": 5000, "current_ma": 16_000})
+    bench.boot(car={"energy_wh": 5000, "current_ma": 16_000})
     assert bench.state == "suspended"
     bench.send(type="time", utc=NOW + 200)
     bench.send(type="lock", session=session)

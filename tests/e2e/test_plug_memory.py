@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from test_plug_link import CONTRACT, Bench
-from wattseal.demo.processes import ROOT, SimulatedPlug
+from wattseal.demo.processes import ROOT
+
+from tests.e2e.bench import Bench
 
 BOARD = "socket_16a"  # a sample every 10 ms
 EVERY_S = 1
@@ -35,12 +36,13 @@ import main
 
 
 class WatchedBench(Bench):
-    def boot(self, car: dict[str, int] | None = None) -> None:
-        script = self.folder / "watched.py"
-        script.write_text(WATCHED.format(tree=str(ROOT / "build/firmware" / BOARD / "x86"), every_s=EVERY_S))
-        port = self.server.getsockname()[1]
-        self.plug = SimulatedPlug(self.folder, BOARD, "x86", CONTRACT, port, car, heap="512k", main=script)
-        self.accept()
+    """Runs main.py with the one task more."""
+
+    def __init__(self, folder: Path) -> None:
+        tree = folder / "watched"
+        tree.mkdir()
+        (tree / "main.py").write_text(WATCHED.format(tree=str(ROOT / "build/firmware" / BOARD / "x86"), every_s=EVERY_S))
+        super().__init__(folder, BOARD, "x86", tree=tree)
 
     def least_in_use(self, seconds: int) -> int:
         """The least that was in use in that time: what comes and goes between two looks is not growth."""
@@ -61,5 +63,4 @@ def test_ten_thousand_samples_leave_nothing_on_the_heap(tmp_path: Path) -> None:
         assert bench.plug.run(SAMPLES // 100)["contacts"] == 1
         assert bench.least_in_use(WARM_UP_S) <= before
     finally:
-        bench.plug.kill()
-        bench.server.close()
+        bench.close()

@@ -113,3 +113,26 @@ def test_guard_calibration_and_crash_have_their_places():
     ledger.put_crash({"error": "ValueError"})
     again = opened(partition)
     assert (again.guard(), again.calibration(), again.crash()) == ({"trip": "weld"}, b"\x01\x02", {"error": "ValueError"})
+
+
+def test_a_power_cut_while_a_session_is_dropped_revives_none():
+    for allowed in range(20):
+        partition = FilePartition(64)
+        ledger = opened(partition)
+        ended(ledger, 1, DEADLINE - 1)
+        write, left = partition.writeblocks, [allowed]
+
+        def until_the_cut(block, buf, offset, write=write, left=left):
+            if left[0] == 0:
+                raise OSError(-0x107)
+            left[0] -= 1
+            write(block, buf, offset)
+
+        partition.writeblocks = until_the_cut
+        try:
+            ledger.make_room(DEADLINE)
+            assert allowed > 2
+        except JournalError:
+            pass
+        partition.writeblocks = write
+        assert opened(partition).running() is None

@@ -3,7 +3,19 @@
 import asyncio
 
 import in_order  # noqa: F401  before what it imports
-from plug.errors import BadSignature, BadState, BadTerms, Busy, Malformed, NoClock, StaleNonce, UnsupportedFunding, WrongPlug, WrongSession
+from plug.errors import (
+    BadSignature,
+    BadState,
+    BadTerms,
+    Busy,
+    JournalError,
+    Malformed,
+    NoClock,
+    StaleNonce,
+    UnsupportedFunding,
+    WrongPlug,
+    WrongSession,
+)
 from plug.session import AUTHORISED, CHARGING, ENDING, IDLE, SUSPENDED
 from plug.typed_data import FLAG_CAP_REACHED, FLAG_CHAIN_CLOCK, FLAG_DRIVER_STOP, FLAG_FINAL, FLAG_METER_FAULT, FLAG_POWER_LOST, FLAG_TIME_OUT
 from plug.voucher import Voucher
@@ -246,3 +258,77 @@ def test_due_is_the_contracts_formula():
     assert voucher.due(10_000, 3600) == 3 * 123_457 + 3_601
     assert voucher.due(0, 0) == 0
     assert voucher.due(10**12, 4 * 10**9) == 10**9
+
+
+def test_nothing_starts_before_the_lock():
+    plug = Plug().authorise()
+    plug.charge(60)
+    assert (plug.session.state, plug.guard.is_open) == (AUTHORISED, True)
+
+
+def test_a_voucher_cannot_be_played_again():
+    plug = Plug()
+    message = plug.voucher()
+    plug.take(message)
+    plug.session.take_end({"type": "end", "session": plug.session.session_message()["session"]})
+    plug.charge(3)
+    assert plug.session.state == IDLE
+    raises(StaleNonce, plug.take, message)
+    plug.session.offer()
+    raises(StaleNonce, plug.take, message)
+
+
+def test_a_sample_is_at_most_10_wh_old():
+    plug = Plug().authorise().lock()
+    for _ in range(50):
+        plug.charge(1, mwh_per_second=900)
+        assert plug.register.total_mwh - plug.ledger.sample().total_mwh < 10_000
+
+
+def test_a_receipt_is_written_after_the_sample_that_it_rests_on():
+    plug = Plug().authorise().lock()
+    put, seen = plug.ledger.put_receipt, []
+
+    def look(tag, message):
+        sample, fields = plug.ledger.sample(), message["receipt"]
+        seen.append(fields["sequence"])
+        assert sample.total_mwh // 1000 - fields["registerWh"] == fields["energyWh"]
+        assert (sample.sequence, sample.active_ms // 1000, sample.as_of) == (fields["sequence"], fields["activeSeconds"], fields["asOf"])
+        put(tag, message)
+
+    plug.ledger.put_receipt = look
+    plug.charge(310)
+    plug.stop()
+    plug.charge(3)
+    assert seen == [1, 2]
+
+
+def refuse(tag, message):
+    raise JournalError("full")
+
+
+def test_a_receipt_that_is_not_in_the_journal_is_not_sent():
+    plug = Plug().authorise().lock()
+    plug.ledger.put_receipt = refuse
+    raises(JournalError, plug.charge, 310)
+    assert plug.session.newest_messages()[2] is None
+    plug.stop()
+    raises(JournalError, plug.charge, 3)
+    assert plug.session.newest_messages()[2] is None
+    assert plug.ledger.running() is not None
+    assert plug.ledger.unpaid() == []
+
+
+def test_a_power_cut_while_the_final_receipt_is_signed_loses_none():
+    for charged_s in (100, 400):  # without and with a receipt before
+        plug = Plug().authorise().lock()
+        plug.charge(charged_s)
+        plug.stop()
+        plug.ledger.put_receipt = refuse  # the sample before it is in the journal
+        raises(JournalError, plug.charge, 3)
+        plug.boot(NOW + 500)
+        plug.charge(3)
+        final = plug.newest()
+        assert plug.session.state == IDLE
+        assert final["flags"] & FLAG_FINAL
+        assert final["energyWh"] == charged_s * 639 // 1000

@@ -201,3 +201,13 @@ def test_what_was_signed_for_another_contract_is_kept_and_does_not_run():
     assert session.state == IDLE
     assert ledger.unpaid() == [tag]
     assert ledger.entry(tag)[1]["receipt"]["sequence"] == 1
+
+
+def test_after_a_reboot_nothing_closes_before_the_lock():
+    plug = Plug().authorise().lock()
+    plug.charge(100)
+    plug.boot(NOW + 200)
+    plug.charge(60)
+    assert (plug.session.state, plug.guard.is_open) == (SUSPENDED, True)
+    plug.lock()
+    assert (plug.session.state, plug.guard.is_closed) == (CHARGING, True)

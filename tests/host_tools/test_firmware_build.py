@@ -184,7 +184,7 @@ def test_the_guard_gets_what_the_board_file_says_and_nothing_else():
         "under_voltage_mv": 184_000,
         "frequency_min_mhz": 47_500,
         "frequency_max_mhz": 51_500,
-        "min_on_ms": 10_000,
+        "min_on_ms": 900_000,
         "min_off_ms": 900_000,
         "wear_budget": 30_000,
     }

@@ -20,6 +20,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = int(os.environ.get("CRYPTO_EXAMPLES", "40"))  # for each test and device; a long run takes 10000
 WYCHEPROOF = ROOT / "tests/vectors/wycheproof"
 N = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 N_P256 = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
@@ -38,7 +39,7 @@ scalars = st.one_of(st.integers(0, 40), st.integers(0, 40).map(lambda number: -n
 # Parts of a signature, of any worth.
 parts = st.one_of(st.sampled_from([0, 1, N // 2, N // 2 + 1, N - 1, N, 2**256 - 1]), st.integers(0, 2**256 - 1))
 
-checked = settings(max_examples=40, deadline=None)
+checked = settings(max_examples=EXAMPLES, deadline=None)
 
 
 def be(number: int) -> bytes:

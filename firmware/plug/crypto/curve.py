@@ -1,7 +1,12 @@
 """Points of an elliptic curve y^2 = x^3 + a * x + b of prime order, a = 0 or a = -3: sums of multiples, for signing and verifying.
 
 A point is an affine pair (x, y) of integers below the field's prime; None is the point at infinity.
+
+Blinding: the accumulator's coordinates are multiplied by powers of a random number, so that no intermediate value can be foreseen from outside,
+even by somebody who guesses a part of the scalar.
 """
+
+from os import urandom
 
 from micropython import const
 
@@ -62,6 +67,7 @@ class Curve:
         self.a = a
         self.b = b
         self.order = order
+        self._half = (order + 1) >> 1  # modulo the order
         self.table = table
         self.split = split
         self.beta = beta
@@ -107,6 +113,13 @@ class Curve:
             (mul, _B, _Y, _B),
             (0x11, _Y, _A, _B),
         )
+        # (X2, Y2, 1) as (X2 Z^2, Y2 Z^3, Z)
+        self.scale = _program(
+            (sqr, _A, _Z, _Z),
+            (mul, _X, _X2, _A),
+            (mul, _A, _A, _Z),
+            (mul, _Y, _Y2, _A),
+        )
         self.compare_and_add = [compare[:-1] + self.add for compare in self.compare]
 
     def multiply(self, base_scalar, point=None, scalar=0):
@@ -120,8 +133,7 @@ class Curve:
         teeth = bytearray(COLUMNS)
         try:
             # As 256 digits of +1 (a one) or -1 (a zero), the bits of this stand for base_scalar.
-            half = (self.order + 1) >> 1
-            signs[:] = ((base_scalar + _ALL_ONES) * half % self.order).to_bytes(32, "little")
+            signs[:] = ((base_scalar + _ALL_ONES) * self._half % self.order).to_bytes(32, "little")
             columns(teeth, signs)
             if point is None:
                 streams = ()
@@ -130,7 +142,7 @@ class Curve:
                 streams = [digits(*part) for part in (self.split(scalar) if self.split else ((scalar, False),))]
             numbers = range(len(streams))
             yield
-            # An addition of equal points, or of a point and its negative, makes Z zero for good: then again, looking at every one.
+            # An addition of equal points, or of a point and its negative, makes Z zero for good: then all again, looking at every addition.
             for careful in (False, True):
                 accumulator.start(careful)
                 for i in range(len(streams[0]) - 1 if streams else COLUMNS - 1, -1, -1):
@@ -143,9 +155,10 @@ class Curve:
                         accumulator.add(self.table.point(teeth[i] & 0x7F), teeth[i] >> 7)
                     if i % 3 == 0:
                         yield
-                if careful or accumulator.is_usable():
+                result = accumulator.affine()
+                if result:
                     break
-            return accumulator.affine()
+            return result
         finally:
             accumulator.wipe()
             give_back(accumulator.slots)
@@ -174,10 +187,6 @@ class Accumulator:
         clear(self._number, len(self._number))
         self._empty = True
 
-    def is_usable(self):
-        """Whether no addition went wrong that was not looked at; a point at infinity is taken for one."""
-        return not self._empty and self._value(_Z) != 0
-
     def double(self):
         """Add the point to itself."""
         if not self._empty:
@@ -198,11 +207,13 @@ class Accumulator:
         self._add(digit - 1 & 1)
 
     def affine(self):
-        """The point (x, y), or None for infinity."""
+        """The point (x, y), or None for infinity, or if an addition was not looked at that had to be."""
         if self._empty:
             return None
         p = self._field.prime
         w = inverse(self._value(_Z), p)
+        if not w:
+            return None
         ww = w * w % p
         return self._value(_X) * ww % p, self._value(_Y) * ww * w % p
 
@@ -220,10 +231,14 @@ class Accumulator:
         self._copy(x, _X)
         self._copy(y, _Y)
         self._run(self._curve.double)
-        self._copy(_X2, _X)
-        self._copy(_Y2, _Y)
+        self._copy(_B, _X)
+        self._copy(_C, _Y)
         self._copy(product, _Z)
-        self._run(_program((sqr, _A, _Z, _Z), (mul, _X, x, _A), (mul, _A, _A, _Z), (mul, _Y, y, _A)))
+        self._copy(_X2, x)
+        self._copy(_Y2, y)
+        self._run(self._curve.scale)
+        self._copy(_X2, _B)
+        self._copy(_Y2, _C)
         field.put(slots, _Z, 1)
         for i in range(1, _MULTIPLES):
             self._run(self._curve.compare_and_add[0])
@@ -251,9 +266,8 @@ class Accumulator:
     def _add(self, negative):
         if self._empty:
             self._run(self._curve.compare[negative])  # for the sign
-            self._copy(_X, _X2)
-            self._copy(_Y, _Y2)
-            self._field.put(self.slots, _Z, 1)
+            self._field.put(self.slots, _Z, int.from_bytes(urandom(32), "big") % self._field.prime or 1)
+            self._run(self._curve.scale)
             self._empty = False
         elif not self._careful:
             self._run(self._curve.compare_and_add[negative])

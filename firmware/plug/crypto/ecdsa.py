@@ -1,4 +1,10 @@
-"""ECDSA in steps on a curve of prime order with 256 bits: SEC 1, version 2, section 4.1, with the nonces of RFC 6979. Numbers are big-endian."""
+"""ECDSA in steps on a curve of prime order with 256 bits: SEC 1, version 2, section 4.1, with the nonces of RFC 6979. Numbers are big-endian.
+
+Blinding: s is computed with secret and nonce multiplied by a random number, which cancels. Without it the device multiplies the secret by r, which
+everybody knows and which is another one in every receipt: the classic target for whoever can measure the device's current or time often enough.
+"""
+
+from os import urandom
 
 from plug.crypto.arithmetic import inverse
 from plug.crypto.rfc6979 import nonces
@@ -49,6 +55,8 @@ def sign_steps(curve, scalar, secret, digest, x_below):
     """r, s and the y of the nonce's point, whose x is below `x_below`, for a secret, its scalar and a digest (32 bytes)."""
     n = curve.order
     z = int.from_bytes(digest, "big")
+    blind = int.from_bytes(urandom(32), "big") % n or 1
+    blinded_scalar = scalar * blind % n
     candidates = nonces(secret, digest, n)
     try:
         for k in candidates:
@@ -56,7 +64,9 @@ def sign_steps(curve, scalar, secret, digest, x_below):
             x, y = yield from curve.multiply_steps(k)
             yield
             r = x if x < n else x - n
-            s = inverse(k, n) * (z + r * scalar) % n
+            w = inverse(k * blind % n, n)
+            yield
+            s = w * (z * blind + r * blinded_scalar) % n
             if r and s and x < x_below:
                 return r, s, y
     finally:
@@ -70,6 +80,7 @@ def verify_steps(curve, point, digest, signature):
     r, s = decode_pair(signature)
     if not (0 < r < n and 0 < s < n):
         return False
+    yield
     w = inverse(s, n)
     yield
     found = yield from curve.multiply_steps(z * w % n, point, r * w % n)

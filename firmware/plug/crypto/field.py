@@ -382,4 +382,5 @@ class Field:
     def value(self, slots, slot, scratch):
         """The number 0..prime-1 in a slot; `scratch` is 33 bytes."""
         store(scratch, slots, slot)
-        return int.from_bytes(scratch, "little") * self._inverse_factor % self.prime
+        number = int.from_bytes(scratch, "little")
+        return (number if self._factor == 1 else number * self._inverse_factor) % self.prime

@@ -43,6 +43,7 @@ class Curve:
         if not z:
             return None
         w = inverse(z, self.prime)
+        yield
         ww = w * w % self.prime
         return x * ww % self.prime, y * ww * w % self.prime
 
@@ -95,8 +96,8 @@ def inverse(value, modulus):
     """1 / `value` modulo the prime `modulus`, by Euclid; 0 for 0."""
     a, b, u, v = value % modulus, modulus, 1, 0
     while a > 1:
-        q = b // a
-        a, b, u, v = b - q * a, a, v - q * u, u
+        q, rest = divmod(b, a)
+        a, b, u, v = rest, a, v - q * u, u
     return u % modulus if a else 0
 
 

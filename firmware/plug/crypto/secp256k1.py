@@ -8,10 +8,12 @@ A wrong type, length or range of a secret, digest or public key, and a wrong typ
 Each function has a stepping form, a generator that returns the result, with less than 10 ms on an ESP32 between two `yield`s; arguments are checked
 before it is made. Close one that is not wanted any more (plug.crypto.steps).
 
-Not constant-time: the arithmetic on Python integers (the nonce's and the secret's products modulo N, conversions, comparisons) and the loads
-from the comb's table, whose place depends on the nonce. The sequence of point operations and the field arithmetic do not depend on a secret.
-Overwritten after use, also after an exception: coordinates, recoded scalars, limbs. Not overwritable in MicroPython: integers and bytes objects
-that held a nonce, an HMAC key or the secret stay on the heap until it is reused.
+Not constant-time: the arithmetic on Python integers (products modulo N, conversions, comparisons), and where the processor has a cache the loads from
+the comb's table, whose place depends on the nonce. What multiplies the secret and the nonce is random (plug.crypto.ecdsa), and so are the coordinates
+(plug.crypto.curve). The sequence of point operations and the field arithmetic do not depend on a secret. Plain Python instead of native code
+(plug.crypto.plain) has none of that but the blinding of the secret.
+Overwritten after use, also after an exception: coordinates, recoded scalars, limbs, HMAC's blocks. Not overwritable in MicroPython: integers and
+bytes objects that held a nonce, an HMAC key or the secret stay on the heap until it is reused.
 """
 
 from micropython import const
@@ -53,7 +55,7 @@ def _sign(scalar, secret, digest):
     if s > _HALF_N:
         s = N - s
         v ^= 1
-    return ecdsa.encode_pair((r, s)) + bytes((v,))
+    return b"".join((r.to_bytes(32, "big"), s.to_bytes(32, "big"), bytes((v,))))
 
 
 def verify(public, digest, signature):

@@ -56,6 +56,7 @@ class CSE7766:
         self._view = memoryview(self._buffer)
         self._length = 0
         self._good_ms = None
+        self._pulses = None  # of the newest frame
         self.voltage_mv = self.current_ma = self.power_mw = self.frequency_mhz = None
         self.failures = 0
         self.is_live = False
@@ -78,14 +79,18 @@ class CSE7766:
         waiting = min(self._bus.any(), _BUFFER_BYTES - self._length)
         if waiting:
             self._length += self._bus.readinto(self._view[self._length : self._length + waiting]) or 0
+        self._pulses = None
         self._take_frames(now_ms)
+        if self._pulses is not None:  # once for all that came: their own times are not known, and two at one time look like too much power
+            self._counter.read(self._pulses, now_ms, self.current_ma < self._scale["no_load_ma"])
         if not 0 <= now_ms - self._good_ms <= _SILENCE_MS:
             self.is_live = False
             raise MeterError(f"no good frame from the metering IC for {now_ms - self._good_ms} ms; check its supply and the UART wiring")
 
     def take_counts(self):
-        """Return the signed energy, in microjoules by the IC's coefficients, booked since the last call; see CheckedCounter.take()."""
-        return self._counter.take() * self._coefficients[2] if self._counter else 0
+        """Return the energy, in microjoules by the IC's coefficients, booked since the last call; see CheckedCounter.take()."""
+        # It only counts up: fewer pulses than before are no energy that came back.
+        return max(0, self._counter.take()) * self._coefficients[2] if self._counter else 0
 
     def _take_frames(self, now_ms):
         """Take every good frame in the buffer, wherever it begins, and keep what may be the beginning of the next."""
@@ -132,8 +137,7 @@ class CSE7766:
         self.is_live = True
         pulses = data[start + 21] << 8 | data[start + 22]
         if pulses & 0xFF and self.current_ma is not None:  # with a low byte of zero the number is not valid (3.6.2)
-            pulses |= (adjust & 0x80) << 9  # this bit changes whenever the 16 bits overflow
-            self._counter.read(pulses, now_ms, self.current_ma < scale["no_load_ma"])
+            self._pulses = pulses | (adjust & 0x80) << 9  # this bit changes whenever the 16 bits overflow
 
     def _knows(self, coefficients):
         """Tell whether these are the IC's coefficients. They never change; others are believed when two frames agree on them."""

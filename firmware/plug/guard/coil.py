@@ -26,6 +26,7 @@ class Coil:
         self._breaking_ma = limits.get("breaking_capacity_ma", NEVER)
         self._history = history
         self._quiet_ms = 0
+        self._is_reported = False  # since the last sample
         self.hold_ms = 0  # what is left of a hold, 0 while there is none
         self.current_ma = None  # newest rms, None while nobody knows
 
@@ -59,6 +60,7 @@ class Coil:
     def report(self, peak_ma):
         """Take the metering IC's report of an over-current; a hold goes on, or ends when the peak is within the breaking capacity."""
         self._quiet_ms = 0
+        self._is_reported = True
         if peak_ma is not None:
             self.current_ma = peak_to_rms(peak_ma)
             if self.hold_ms and not self._is_beyond_breaking():
@@ -67,7 +69,11 @@ class Coil:
     def hold(self, elapsed_ms):
         """Go on with a hold: it ends after 100 ms, or a period without a report and without such a reading (which lags behind)."""
         self.hold_ms -= elapsed_ms
-        self._quiet_ms = 0 if self._is_beyond_breaking() else self._quiet_ms + elapsed_ms
+        quiet_ms = self._quiet_ms + elapsed_ms
+        if self._is_reported and quiet_ms > _QUIET_MS // 2:
+            quiet_ms = _QUIET_MS // 2  # a sample that came late: how much of it was after the report, nobody knows
+        self._is_reported = False
+        self._quiet_ms = 0 if self._is_beyond_breaking() else quiet_ms
         if self.hold_ms <= 0 or self._quiet_ms >= _QUIET_MS:
             self.release(is_loaded=True)
 

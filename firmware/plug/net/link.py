@@ -139,6 +139,7 @@ class Link:
     async def _receive(self, lines):
         try:
             while True:
+                await asyncio.sleep_ms(0)  # a packet of many lines must not hold up the meter
                 try:
                     line = await lines.line()
                 except BadFrame as error:

@@ -67,6 +67,10 @@ class Process:
         self._process.kill()
         self._process.wait()
 
+    def wait(self) -> int:
+        """Wait for its end; return the exit status."""
+        return self._process.wait(START_TIMEOUT_S)
+
     def check_alive(self) -> None:
         """Raise LinkError with the end of the log if the process has ended."""
         if self._process.poll() is not None:
@@ -169,7 +173,9 @@ class SimulatedPlug(Process):
     """The real firmware of a board in MicroPython, over the simulated world. Its time stands still outside `run`.
 
     `port` is `x64` or `x86`; `folder` holds the flash, and the same folder again is a reboot. `car` (the arguments of `plug_in`) stands at the
-    socket from the start; without one the socket is empty. For measurements heap, simulator and what runs in the firmware's place may be others.
+    socket from the start; without one the socket is empty. `settings` are the simulator's beyond the board's, `tree` is the compiled firmware
+    where it is not the board's own, `heap` MicroPython's option where it is not that of HEAPS, `simulator`
+    a folder with the simulator's modules, maybe compiled.
     """
 
     def __init__(
@@ -179,11 +185,12 @@ class SimulatedPlug(Process):
         port: str,
         contract: bytes,
         relay_port: int,
-        car: dict[str, int] | None = None,
         *,
+        car: dict[str, int] | None = None,
+        settings: dict[str, Any] | None = None,
+        tree: Path | None = None,
         heap: str | None = None,
         simulator: Path = SIMULATOR,
-        main: Path | None = None,
     ) -> None:
         flash = folder / "flash"
         flash.mkdir(parents=True, exist_ok=True)
@@ -194,14 +201,14 @@ class SimulatedPlug(Process):
             "contract": to_hex(contract),
         }
         (flash / "config.json").write_text(json.dumps(config))
-        tree = ROOT / "build/firmware" / board / port
+        tree = tree or ROOT / "build/firmware" / board / port
         with socket.create_server(("127.0.0.1", 0)) as server:
             server.settimeout(START_TIMEOUT_S)
-            settings = {"control": list(server.getsockname()), "car": car or {}, **_wiring(board)}
-            (folder / "sim.json").write_text(json.dumps(settings))
+            every = {"control": list(server.getsockname()), "car": car or {}, **_wiring(board), **(settings or {})}
+            (folder / "sim.json").write_text(json.dumps(every))
             environment = {"MICROPYPATH": f"{simulator}:.frozen", "WATTSEAL_SIM": str(folder / "sim.json")}
             micropython = [str(ROOT / "build/bin" / f"micropython-{port}"), "-X", f"heapsize={heap or HEAPS[port]}"]
-            super().__init__([*micropython, str(main or tree / "main.py")], folder / "plug.log", cwd=flash, environment=environment)
+            super().__init__([*micropython, str(tree / "main.py")], folder / "plug.log", cwd=flash, environment=environment)
             try:
                 connection, _ = server.accept()
             except TimeoutError:
@@ -213,9 +220,20 @@ class SimulatedPlug(Process):
 
     def ask(self, **command: object) -> dict[str, Any]:
         """Send one command of docs/simulator.md and return the reply."""
+        self.tell(**command)
+        return self.answer()
+
+    def tell(self, **command: object) -> None:
+        """Send one command; `answer` must follow. What happens in between happens during a `run`, not before it."""
         try:
             self._control.write(json.dumps(command).encode() + b"\n")
             self._control.flush()
+        except OSError as error:
+            raise LinkError(f"the simulated plug is gone; see {self.log}") from error
+
+    def answer(self) -> dict[str, Any]:
+        """Return the reply to the command that was sent last."""
+        try:
             line = self._control.readline()
         except OSError as error:
             raise LinkError(f"the simulated plug is gone; see {self.log}") from error
@@ -224,7 +242,7 @@ class SimulatedPlug(Process):
             raise LinkError(f"the simulated plug hung up; see {self.log}")
         reply: dict[str, Any] = json.loads(line)
         if "error" in reply:
-            raise LinkError(f"the simulator refused {command}: {reply['error']}")
+            raise LinkError(f"the simulator refused the command: {reply['error']}")
         return reply
 
     def run(self, seconds: float, until: str | None = None) -> dict[str, Any]:

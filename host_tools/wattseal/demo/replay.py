@@ -99,7 +99,7 @@ class Replay:
     def start_plug(self, car: dict[str, int] | None = None) -> SimulatedPlug:
         """Start the plug, or start it again on the same flash, with a car at it or an empty socket."""
         self._utc_at_zero = self.chain.timestamp()
-        return SimulatedPlug(self._folder, self._board, self._port, self.contract, self.relay_port, car)
+        return SimulatedPlug(self._folder, self._board, self._port, self.contract, self.relay_port, car=car)
 
     def let_pass(self, seconds: float, until: str | None = None) -> dict[str, Any]:
         """Let time pass for the plug and then for the chain; return the world's state."""

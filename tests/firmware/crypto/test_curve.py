@@ -121,6 +121,28 @@ def test_endomorphism():
         assert k1 >> 128 == k2 >> 128 == 0
 
 
+def test_random_numbers_change_every_coordinate_and_no_result():
+    kept = []
+
+    class Kept(Accumulator):
+        def affine(self):
+            kept.append([self._value(slot) for slot in (curve._X, curve._Y, curve._Z)])
+            return super().affine()
+
+    drawn = [bytes(32), b"\xff" * 32, b"\x01" * 32]
+    urandom = curve.urandom
+    curve.Accumulator = Kept
+    try:
+        for number in drawn:
+            curve.urandom = lambda size, number=number: number[:size]
+            assert multiply(2) == TWICE_G
+    finally:
+        curve.Accumulator = Accumulator
+        curve.urandom = urandom
+    for i in range(3):
+        assert len({coordinates[i] for coordinates in kept}) == len(drawn)
+
+
 def test_coordinates_and_digits_are_wiped_even_when_it_fails():
     kept = []
 

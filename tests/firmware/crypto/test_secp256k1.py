@@ -3,7 +3,7 @@
 from binascii import unhexlify
 from hashlib import sha256
 
-from plug.crypto import secp256k1
+from plug.crypto import ecdsa, secp256k1
 from plug.crypto.secp256k1_curve import CURVE, N, P
 from plug.crypto.steps import finish
 from run_in_micropython import raises
@@ -84,6 +84,25 @@ def test_nonces_whose_point_has_no_v_are_passed_over():
         secp256k1.CURVE = CURVE
     assert len(asked) == 2
     assert secp256k1.recover(DIGEST, signature) == secp256k1.public_key(SECRET)
+
+
+def test_random_numbers_do_not_change_a_signature():
+    expected = secp256k1.sign(SECRET, DIGEST)
+    inverted = []
+
+    def inverse(value, modulus):
+        inverted.append(value)
+        return inverse_of(value, modulus)
+
+    urandom, inverse_of = ecdsa.urandom, ecdsa.inverse
+    ecdsa.inverse = inverse
+    try:
+        for number in (bytes(32), b"\xff" * 32, be(N - 1), b"\x5a" * 32):
+            ecdsa.urandom = lambda size, number=number: number[:size]
+            assert secp256k1.sign(SECRET, DIGEST) == expected
+    finally:
+        ecdsa.urandom, ecdsa.inverse = urandom, inverse_of
+    assert len(set(inverted)) > 2  # the nonce itself is not what is inverted
 
 
 def test_every_changed_part_is_noticed():

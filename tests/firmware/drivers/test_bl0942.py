@@ -255,3 +255,21 @@ def test_a_damaged_line_still_counts():
         bench.line.damage = lambda data: data
         bench.run(1_000, quiet=True).run(1_000)
         assert 110 <= bench.forward <= 120, kinds
+
+
+def test_a_frame_is_found_behind_rubbish():
+    bench = Bench()
+    bench.line.damage = lambda data: b"\x01\x02" + data
+    bench.started().run(60_000, 2_000).run(1_000)
+    assert (bench.meter.failures, bench.meter.voltage_mv // 1_000, bench.forward) == (0, 230, 120), bench.forward
+
+
+def test_a_damaged_mode_is_no_reset():
+    bench = Bench().started().run(2_000, 2_000)
+    bench.line.damage = lambda data: flipped(data, 1) if len(data) == 4 else data
+    bench.run(700, 2_000)
+    assert bench.meter.failures >= 2
+    bench.line.damage = lambda data: data
+    bench.run(2_000, 2_000).run(1_000)
+    assert bench.meter.discarded == 0
+    assert bench.forward == 9

@@ -2,7 +2,7 @@
 
 import json
 
-from guard.rig import Rig, mains
+from guard.rig import Contactor, Guard, Rig, mains
 from plug.errors import Tripped
 from run_in_micropython import raises
 
@@ -143,6 +143,10 @@ def test_a_latched_trip_is_not_replaced_by_a_reboot():
 
 def test_the_constructor_opens():
     rig = Rig()
+    contactor = Contactor(25)
+    contactor.close()
+    Guard(contactor, None, (None, None), {}, None, lambda limit: 0)
+    assert mains.coil == 0
     mains.coil = 1
     rig.build()
     assert mains.coil == 0

@@ -131,6 +131,17 @@ def test_hold_ends_a_period_after_the_breaker_cleared_it_and_not_for_a_lagging_a
     assert rig.is_off()
 
 
+def test_late_samples_do_not_end_a_hold_while_reports_come():
+    rig = Rig().close(LOAD_MA)  # the average lags: it stays at 9 A
+    for _ in range(3):
+        rig.guard.on_over_current(rig.now_ms, 100_000)
+        rig.now_ms += 20  # and the sample comes after 30 ms
+        rig.run(10)
+        assert mains.coil == 1
+    rig.run(20)
+    assert rig.is_off()
+
+
 def test_hold_ends_with_a_report_within_the_breaking_capacity():
     rig = Rig().close(LOAD_MA)
     rig.guard.on_over_current(rig.now_ms, 100_000)
@@ -361,3 +372,11 @@ def test_an_absent_limit_is_off():
     rig.meter.voltage_mv = 300_000
     rig.run(10_000)
     assert rig.guard.state == "closed"
+
+
+def test_a_trip_asks_for_the_journal():
+    rig = Rig().close(LOAD_MA)
+    rig.guard.dirty = False
+    rig.guard.on_over_current(rig.now_ms, 1_000)
+    assert rig.guard.dirty
+    assert rig.guard.to_state()["trip"] == "over_current"

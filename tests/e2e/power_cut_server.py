@@ -1,0 +1,149 @@
+"""MicroPython: boots the real App over an image of flash, again and again in one process, driven by JSON lines, each a list of commands.
+
+The simulator's flash is replaced by one in memory; contacts stay open and no task runs. Byte strings are hex; what a boot raises is answered
+as {"error": code, "message": text}.
+"""
+
+import asyncio
+import json
+import os
+import sys
+from binascii import hexlify, unhexlify
+
+sys.path[:] = os.getenv("MICROPYPATH").split(":")
+
+import time  # noqa: F401 - the simulator's, before asyncio takes the built-in task queue
+
+import esp32
+import flash
+from plug import board
+from plug.app import App
+from plug.crypto import secp256k1
+from plug.drivers.contactor import Contactor
+from plug.errors import PlugError
+from plug.net.framing import encode
+from plug.session import IDLE
+from plug.wire import to_hex
+
+base = bytearray(b"\xff" * flash.SIZE)  # what `case` starts from
+image = base
+log = []
+app = None
+public_keys = {}  # the same key is booted a thousand times
+_public_key = secp256k1.public_key
+
+
+def read(offset, buffer):
+    buffer[:] = memoryview(image)[offset : offset + len(buffer)]
+
+
+def program(offset, data):
+    log.append(("P", offset, len(data), hexlify(data).decode()))
+    for index, byte in enumerate(data):
+        image[offset + index] &= byte
+
+
+def erase(sector):
+    log.append(("E", sector * flash.SECTOR, flash.SECTOR, ""))
+    image[sector * flash.SECTOR : (sector + 1) * flash.SECTOR] = b"\xff" * flash.SECTOR
+
+
+def public_key(secret):
+    if secret not in public_keys:
+        public_keys[secret] = _public_key(secret)
+    return public_keys[secret]
+
+
+flash.read, flash.program, flash.erase = read, program, erase
+secp256k1.public_key = public_key
+
+
+def patch(offset, data):
+    """Change the base of the cases."""
+    data = unhexlify(data)
+    base[offset : offset + len(data)] = data
+
+
+def case(patches):
+    """Work on a copy of the base with patches."""
+    global image
+    image = bytearray(base)
+    for offset, data in patches:
+        data = unhexlify(data)
+        image[offset : offset + len(data)] = data
+
+
+def load(path):
+    """Work on the image in a file."""
+    global image
+    with open(path, "rb") as file:
+        image = bytearray(file.read())
+
+
+def boot(secret):
+    """Boot with this device key in NVS ("" for none, null for what is there); return what the plug holds then."""
+    global app
+    log.clear()
+    if secret is not None:
+        esp32._namespaces = {"wattseal": {"blob:secret": secret}} if secret else {}
+    app = None
+    app = App(Contactor(board.PINS["contactor"], board.CONTACTOR_ACTIVE_HIGH))
+    return state()
+
+
+def state():
+    session, ledger = app._session, app._ledger
+    ended = {}
+    for tag in ledger._ended:
+        entry = ledger.entry(tag)
+        ended[hexlify(tag).decode()] = None if entry is None else entry[1]["receipt"]
+    running = session.newest_messages()
+    return {
+        "register_mwh": app._register.total_mwh,
+        "state": session.state,
+        "session": None if running is None else running[1]["session"],
+        "receipt": None if running is None or running[2] is None else running[2]["receipt"],
+        "ended": ended,
+        "unpaid": [hexlify(tag).decode() for tag in ledger.unpaid()],
+        "damaged": ledger.damaged,
+        "guard": ledger.guard(),
+        "trip": app._guard.trip,
+        "contactor": app._contactor.closed,
+    }
+
+
+def finish(utc):
+    """Have the host end the session that goes on, as far as one does; return the state after it."""
+    session = app._session
+    app._clock.set_utc(utc)
+    if session.state != IDLE:
+        line = encode({"type": "end", "session": to_hex(session.voucher.session)})
+        replies = asyncio.run(app._commands.handle(line))
+        if replies:
+            return {"error": "refused", "message": str(replies)}
+    for _ in range(4):
+        asyncio.run(session.step(True))
+        session.account(None, 1000)
+    return state()
+
+
+def take_log():
+    """Return what was erased and programmed since the last boot began."""
+    return list(log)
+
+
+COMMANDS = {"patch": patch, "case": case, "load": load, "boot": boot, "finish": finish, "take_log": take_log}
+
+
+def answer(command):
+    try:
+        return COMMANDS[command[0]](*command[1:])
+    except PlugError as error:
+        return {"error": error.code, "message": str(error)}
+
+
+while True:
+    received = sys.stdin.readline()
+    if not received:
+        break
+    sys.stdout.write("\n@" + json.dumps([answer(command) for command in json.loads(received)]) + "\n")
