@@ -1,4 +1,4 @@
-"""Measures what the firmware needs of an ESP32, on the 32-bit unix port: heap, growth, time of a sample, time from reset to sampling. Part of `make bench`.
+"""Measures what the firmware needs of an ESP32, on the 32-bit unix port: heap, time of a sample, time from reset to sampling. Part of `make bench`.
 
 The heap is the smallest `-X heapsize` with which a whole session passes over a relay's link, less the smallest with which a minimal sampler passes
 over the same simulated world. Times are instructions, counted by callgrind, at 7 ns each (an ESP32 at 240 MHz: docs/performance.md), and bus time.
@@ -16,10 +16,10 @@ from statistics import mean
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "firmware")]
 
-import build  # noqa: E402
 from wattseal.demo.processes import SimulatedPlug  # noqa: E402
 from wattseal.errors import LinkError  # noqa: E402
 
+import build  # noqa: E402
 from tests import instructions  # noqa: E402
 from tests.e2e.bench import CONTRACT, Bench  # noqa: E402
 
@@ -72,7 +72,7 @@ class SmallBench(Bench):
         self.plug = SimulatedPlug(self.folder, BOARD, "x86", CONTRACT, port, car=car, heap=f"{self.heap_kb}k", simulator=self.simulator)
 
     def session(self) -> None:
-        """Charge, from the voucher over two receipts to the driver's stop. Raises LinkError, OSError or AssertionError where the plug does not live."""
+        """Charge, from the voucher over two receipts to the driver's stop. Raises LinkError, OSError, AssertionError where the plug dies."""
         self.accept()
         session = self.start()
         self.plug.run(CHARGING_S)
