@@ -16,6 +16,7 @@ from statistics import median
 from typing import Any
 
 import bench_accuracy
+import bench_resources
 from eth_hash.auto import keccak
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -199,6 +200,11 @@ def simulator() -> Iterator[Row]:
     yield Row("an hour of charging simulated, x64", "s", seconds, "real time", HOUR_S)
 
 
+def resources() -> Iterator[Row]:
+    for found in bench_resources.figures():
+        yield Row(found.name, found.unit, found.value, "limit", found.limit)
+
+
 def figure(value: float | None) -> str:
     if value is None:
         return ""
@@ -226,6 +232,7 @@ def main() -> None:
         "gas": gas,
         "store": store,
         "simulator": simulator,
+        "the ESP32's resources": resources,
     }
     rows: list[Row] = []
     with Progress(TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console) as progress:
