@@ -232,9 +232,9 @@ import asyncio  # noqa: E402
 
 sleep_ms = asyncio.sleep_ms
 asyncio.sleep_ms = lambda milliseconds: sleep_ms(0)  # all of a turn of the loop, but the waiting, of which a machine idles away as much as it likes
-try:
+try:  # noqa: SIM105 - there is no contextlib here
     asyncio.run(app._meter_loop())
-except End:  # noqa: SIM105 - there is no contextlib here
+except End:
     pass
 if not guard.is_closed or guard.trip:
     raise RuntimeError(f"the contacts opened: {guard.trip} {guard.trip_detail}")
