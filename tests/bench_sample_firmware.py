@@ -1,8 +1,8 @@
-"""Inside MicroPython under callgrind, started by tests/bench_resources.py: the firmware from reset to sampling, then charging, over fakes that do next to nothing.
+"""Inside MicroPython under callgrind, started by tests/bench_resources.py: the firmware from reset to sampling, then charging, over fakes.
 
 A call of os.getenv marks where a count ends. Three: what is the test's, the imports, the construction of App. Then four for each sample: it, what
-is the test's, after the first sample a collection of garbage, the test's. Prints JSON: {"cycle": samples in 100 ms, "samples": for each [bytes allocated, transfers on
-the I2C bus as [bytes written, bytes read]]}; the first two samples are to leave out.
+is the test's, after the first sample a collection of garbage, the test's. Prints JSON: {"cycle": samples in 100 ms, "samples": for each
+[bytes allocated, transfers on the I2C bus as [bytes written, bytes read]]}; the first two samples are to leave out.
 """
 
 import gc
@@ -232,7 +232,7 @@ import asyncio  # noqa: E402
 
 sleep_ms = asyncio.sleep_ms
 asyncio.sleep_ms = lambda milliseconds: sleep_ms(0)  # all of a turn of the loop, but the waiting, of which a machine idles away as much as it likes
-try:
+try:  # noqa: SIM105 - there is no contextlib here
     asyncio.run(app._meter_loop())
 except End:
     pass

@@ -1,4 +1,4 @@
-"""A minimal firmware over the simulator, for its share of the heap (tests/bench_resources.py): it uses of it what the real one uses, and keeps nothing."""
+"""A minimal firmware over the simulator, for its share of the heap (tests/bench_resources.py): it uses what the real one uses and keeps nothing."""
 
 import select
 import socket
@@ -34,7 +34,7 @@ time.sleep_ms(200)
 for register, value in ((0x102, b"\x01\x04"), (0x007, b"\x00"), (0x008, b"\x04"), (0x004, b"\x00")):
     bus.writeto_mem(ADDRESS, register, value, addrsize=16)
 contactor.value(1)
-print("sampler: ready")
+print("sampler: ready")  # noqa: T201
 count = 0
 while True:
     for register in (0x31A, 0x31C, 0x31E, 0x312):
