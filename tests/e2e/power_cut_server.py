@@ -6,13 +6,8 @@ as {"error": code, "message": text}.
 
 import asyncio
 import json
-import os
 import sys
 from binascii import hexlify, unhexlify
-
-sys.path[:] = os.getenv("MICROPYPATH").split(":")
-
-import time  # noqa: F401 - the simulator's, before asyncio takes the built-in task queue
 
 import esp32
 import flash
@@ -178,7 +173,7 @@ def wear(sessions, samples, receipts):
         new.put_session(tag, document)
         for _ in range(4):  # closing, the closing an hour later, wear, a mains that goes and comes
             new.put_guard(guard)
-        for place in range(receipts if is_counted else 1):
+        for _ in range(receipts if is_counted else 1):
             for _ in range(samples // receipts + 1 if is_counted else 1):
                 new.put_sample(sample)
             new.put_receipt(tag, receipt)

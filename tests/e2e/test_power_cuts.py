@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -112,6 +113,10 @@ class Judge:
             assert lost_ms <= MOST_LOST_MS, (where, lost_ms)
             self.lost_ms = max(self.lost_ms, lost_ms)
         self.lost_mwh = max(self.lost_mwh, lost_mwh)
+        first = self.recording.facts["sessions"][0]
+        if moment.may_drop:  # it was settled long before, and does not come back while it is dropped
+            assert state["session"] != first, where
+            assert first[2:TAG] not in state["unpaid"], where
         for session, receipt in moment.sessions.items():
             self.check_session(moment, session, receipt, state, where)
 
@@ -148,12 +153,15 @@ class Judge:
         assert all(receipt["flags"] & FLAG_FINAL for receipt in finals), where
         for receipt in finals:
             self.check_receipt(moment, receipt, where)
-            before = moment.sessions.get(receipt["session"])
-            if before is not None:
+            in_flash = booted["receipt"] if booted["session"] == receipt["session"] else None
+            for before in filter(None, (moment.sessions.get(receipt["session"]), in_flash)):
+                assert receipt["sequence"] >= before["sequence"], where
                 assert receipt["energyWh"] >= before["energyWh"], where
+                assert receipt["activeSeconds"] >= before["activeSeconds"], where
+                assert receipt["asOf"] >= before["asOf"], where
                 assert receipt["registerWh"] == before["registerWh"], where
         spans = sorted((receipt["registerWh"], receipt["registerWh"] + receipt["energyWh"]) for receipt in finals)
-        for (_, end), (start, _) in zip(spans, spans[1:], strict=False):
+        for (_, end), (start, _) in pairwise(spans):
             assert start >= end, (where, "energy in two sessions", spans)
 
 
