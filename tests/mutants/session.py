@@ -296,6 +296,13 @@ MUTANTS = (
         "storage/test_journal.py::test_anything_else_is_left_as_it_is",
     ),
     (
+        "journal: a damaged record is taken for a torn one",
+        "storage/documents.py",
+        "if self._read(sector, place) in (_PUT, _REMOVE):",
+        "if False:",
+        "storage/test_documents.py::test_a_damaged_record_is_no_torn_one",
+    ),
+    (
         "supervisor: feeds though a task is late",
         "supervisor.py",
         "            if late is not None:",
