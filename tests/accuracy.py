@@ -77,9 +77,9 @@ def caltech_sessions() -> list[int]:
         return [round(float(row["energy_kwh"]) * 1000) for row in csv.DictReader(file)]
 
 
-def faulty(board: str, seeds: Iterable[int]) -> list[Job]:
-    """Charges on a bus with random faults."""
-    return [{"kind": "faulty", "seed": seed, "most_ma": BOARDS[board]["most_ma"]} for seed in seeds]
+def faulty(board: str, seeds: Iterable[int], only: tuple[str, ...] = ()) -> list[Job]:
+    """Charges on a bus with random faults, of all kinds or only some."""
+    return [{"kind": "faulty", "seed": seed, "most_ma": BOARDS[board]["most_ma"], "only": only} for seed in seeds]
 
 
 def least_mwh(result: Job, reference_mwh: float, share: float, power_w: float) -> float:
