@@ -97,7 +97,9 @@ def build_tree(board: str, architecture: str) -> None:
     tree.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(FIRMWARE / "main.py", tree / "main.py")
     for path in FIRMWARE.glob("plug/**/*.txt"):  # tables in hex: the plug reads their bytes
-        (tree / path.relative_to(FIRMWARE)).with_suffix(".bin").write_bytes(bytes.fromhex(path.read_text()))
+        table, data = (tree / path.relative_to(FIRMWARE)).with_suffix(".bin"), bytes.fromhex(path.read_text())
+        if not table.exists() or table.read_bytes() != data:  # a running firmware may be reading it
+            table.write_bytes(data)
     record.write_text(json.dumps({name: digest for name, digest in digests.items() if outputs[name].exists()}))
     if complaints:
         raise BuildError("\n".join(complaints))

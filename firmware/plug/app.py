@@ -108,7 +108,7 @@ class App:
             "rated_power_w": board.RATED_POWER_W,
             "continuous_ma": board.GUARD["continuous_ma"],
             "no_load_ma": scale["no_load_ma"],
-            "is_billing": getattr(self._meter, "BILLING", driver.BILLING),  # of one without its counters it is False
+            "is_billing": self._meter.BILLING,
             "has_load_sense": load_sense is not None,
             "calibration": to_hex(calibration.digest()),
         }
@@ -118,7 +118,7 @@ class App:
         if settings.terms.needs_button and "button" not in board.PINS:
             raise ConfigError(f"terms.button: board {board.NAME} has no button")
         self._panel = Panel(board.PINS, guard, session, clock, settings.terms.needs_button)
-        self._elapsed_ms = self._open_ms = self._sampled_ms = 0
+        self._open_ms = self._sampled_ms = 0
         self._shown = None
         wifi = WiFi(network.WLAN(network.STA_IF), settings.ssid, settings.password)
         self._hello = {
@@ -132,7 +132,7 @@ class App:
             "rated_power_w": board.RATED_POWER_W,
         }
         self._link = Link(settings.relay_host, settings.relay_port, wifi, clock, session, ledger, self._greeting, self._handle, self._link_beat)
-        self._commands = Commands(clock, session, guard, ledger, self._meter, self._link.acknowledge, self._announce, machine.reset)
+        self._commands = Commands(clock, session, guard, ledger, self._meter, self._link.acknowledge, self._announce, self._reboot)
         self._supervisor = None
 
     async def run(self):
@@ -148,9 +148,21 @@ class App:
     def note_crash(self, error):
         """Journal an exception that nobody handled; the contacts are open."""
         try:
+            self._keep_guard()
             self._ledger.put_crash({"error": type(error).__name__, "message": str(error)[:200], "uptime_ms": self._clock.tick()})
         except PlugError as second:
             print(f"{second.code}: {second}")
+
+    def _keep_guard(self):
+        """Journal the guard's state if it is not what was journalled last."""
+        guard = self._guard
+        if guard.dirty:
+            guard.dirty = False
+            self._ledger.put_guard(guard.to_state())
+
+    def _reboot(self):
+        self._keep_guard()
+        machine.reset()
 
     # -- what the relay hears ----------------------------------------------------------------------------------------------------------
 
@@ -162,7 +174,19 @@ class App:
 
     def _greeting(self):
         """Return the first messages of a connection."""
-        return [self._hello, self._status()]
+        return [self._hello, self._status(), self._health()]
+
+    def _health(self):
+        meter, crash = self._meter, self._ledger.crash()
+        return {
+            "type": "health",
+            "uptime_s": self._clock.tick() // 1000,
+            "refused": self._commands.refused,
+            "damaged": self._ledger.damaged,
+            "meter_failures": meter.failures,
+            "meter_discarded": meter.discarded,
+            "crash": None if crash is None else "{error}: {message}".format(**crash),
+        }
 
     def _announce(self):
         self._link.send(self._status())
@@ -257,10 +281,8 @@ class App:
         told = None
         while True:
             self._supervisor.beat("session")
-            if guard.dirty:
-                guard.dirty = False
-                self._ledger.put_guard(guard.to_state())
-            await session.step(self._panel.is_plugged)
+            self._keep_guard()
+            await session.step(self._panel.is_plugged, self._meter.is_live)
             now = (session.state, guard.state, guard.trip, guard.weld, self._meter.is_live)
             if now != told:
                 told = now
@@ -278,3 +300,4 @@ class App:
             self._supervisor.beat("status")
             await asyncio.sleep(STATUS_S)
             self._announce()
+            self._link.send(self._health())

@@ -1,11 +1,15 @@
 """Monotonic time, and UTC as the relay tells it from the chain's headers.
 
-The plug has no clock of its own that a driver or host should believe. UTC never goes back: a header is a little old when it arrives.
+The plug has no clock of its own that a driver or host should believe. UTC never goes back within a session.
 """
 
 import time
 
+from micropython import const
+
 from plug.errors import NoClock
+
+_AHEAD_MS = const(300_000)
 
 
 class Clock:
@@ -23,11 +27,17 @@ class Clock:
         self._ticks = ticks
         return self._uptime_ms
 
-    def set_utc(self, utc):
-        """Take UTC seconds from the relay; an earlier time than ours changes nothing."""
+    def set_utc(self, utc, is_idle=False):
+        """Take UTC seconds from the relay; return True where the clock has gone back.
+
+        It does so only between sessions, and only where it is minutes ahead: a header is a little old when it arrives, a crystal runs away in years.
+        """
         offset_ms = utc * 1000 - self.tick()
-        if self._utc_offset_ms is None or offset_ms > self._utc_offset_ms:
+        ahead_ms = 0 if self._utc_offset_ms is None else self._utc_offset_ms - offset_ms
+        if self._utc_offset_ms is None or ahead_ms < 0 or (is_idle and ahead_ms > _AHEAD_MS):
             self._utc_offset_ms = offset_ms
+            return ahead_ms > 0
+        return False
 
     @property
     def is_set(self):

@@ -3,6 +3,7 @@
 from plug.errors import BadState, Malformed, MeterError, PlugError, UnknownType
 from plug.ledger import TAG_BYTES
 from plug.net.framing import decode
+from plug.session import IDLE
 from plug.wire import check_keys, from_hex
 
 _MAX_MA = 1_000_000
@@ -29,6 +30,7 @@ class Commands:
             "end": session.take_end,
             "budget": self._budget,
             "clear_trip": self._clear_trip,
+            "new_contactor": self._new_contactor,
             "reboot": self._restart,
             "ack": self._ack,
             "settled": self._settled,
@@ -57,9 +59,10 @@ class Commands:
     def _time(self, message):
         check_keys("time", message, ("type", "utc"))
         utc = message["utc"]
-        if type(utc) is not int or not 0 < utc < 1 << 32:
+        if type(utc) is not int or not 0 < utc < 1 << 31:  # calendars of 32 bits end there
             raise Malformed(f"time: utc is not a number of seconds: {utc!r:.40}")
-        self._clock.set_utc(utc)
+        if self._clock.set_utc(utc, self._session.state == IDLE):
+            self._session.forget_offer()
         offer = self._session.offer() if self._meter.is_live else None
         return None if offer is None else (offer,)
 
@@ -80,10 +83,15 @@ class Commands:
         self._guard.clear(self._clock.tick())
         self._announce()
 
+    def _new_contactor(self, message):
+        check_keys("new_contactor", message, ("type",))
+        self._guard.clear(self._clock.tick(), reset_wear=True)
+        self._announce()
+
     def _restart(self, message):
         check_keys("reboot", message, ("type",))
-        if not self._guard.is_open:
-            raise BadState(f"the contactor is {self._guard.state}: end the session first")
+        if self._session.state != IDLE or not self._guard.is_open:
+            raise BadState(f"a session is {self._session.state}, the contactor {self._guard.state}: end the session first")
         self._reboot()
 
     def _ack(self, message):

@@ -10,7 +10,7 @@ import struct
 from micropython import const
 
 from plug import text
-from plug.errors import JournalError, OutboxFull
+from plug.errors import JournalError, JournalFull, OutboxFull
 
 CAPACITY = const(32)  # ended sessions that wait for their settlement
 TAG_BYTES = const(11)
@@ -123,6 +123,8 @@ class Ledger:
             if self._has_room():
                 break
             self._drop(tag)
+        if len(self._ended) < CAPACITY and not self._has_room():
+            raise JournalFull("the journal has no room for another session: settle some first")
         if not self._has_room():
             raise OutboxFull(f"{len(self._ended)} sessions wait for their settlement: settle some first")
 

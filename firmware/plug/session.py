@@ -9,8 +9,8 @@ import os
 
 from micropython import const
 
-from plug.errors import BadState, Busy, NotBilling, StaleNonce, Tripped, WrongSession
-from plug.ledger import TAG_BYTES, Sample
+from plug.errors import BadState, Busy, JournalError, NotBilling, StaleNonce, Tripped, WrongSession
+from plug.ledger import NO_TAG, TAG_BYTES, Sample
 from plug.typed_data import (
     FLAG_CAP_REACHED,
     FLAG_CHAIN_CLOCK,
@@ -38,11 +38,13 @@ RECEIPT_INTERVAL_S = const(300)
 RECEIPT_INTERVAL_WH = const(250)
 SAMPLE_INTERVAL_MS = const(55_000)  # a power cut costs the host a minute or 10 Wh at most, the writing included
 SAMPLE_INTERVAL_MWH = const(9_000)
+REST_INTERVAL_MS = const(900_000)  # while suspended: a sample's age tells after a reboot how long it was dark
 NONCE_LIFE_S = const(600)
 BUDGET_LIFE_MS = const(900_000)
 RESUME_WITHIN_S = const(1_800)  # longer in the dark, and another car may stand there
 IDLE_AFTER_LOAD_MS = const(600_000)
 IDLE_BEFORE_LOAD_MS = const(1_800_000)
+_BARRED = ("meter", "mains", "self-check", "temperature")  # what the guard may wait for that need not end by itself
 SETTLING_MS = const(1_000)  # contacts open, and the meter IC's last counts are in
 OPENING_S = const(3)  # before validUntil: the contacts may wait for a low current
 
@@ -50,7 +52,7 @@ OPENING_S = const(3)  # before validUntil: the contacts may wait for a low curre
 class Session:
     """The plug's one session: its voucher, totals and receipts. The guard moves the contactor at its word.
 
-    `facts`: rated_power_w, no_load_ma, continuous_ma, is_billing. `host`: whom the plug works for, or None. `changed()` is called after anything
+    `facts`: rated_power_w, no_load_ma, continuous_ma, is_billing, has_load_sense, calibration (digest in hex). `host`: whom the plug works for, or None. `changed()` is called after anything
     that the relay should hear about.
     """
 
@@ -69,6 +71,8 @@ class Session:
         self._nonce_at = 0
         self._budget_ma = None  # None: never told
         self._budget_ms = 0
+        self._saved_mwh = register.total_mwh
+        self.was_charging = False  # when the power went
         self._clear()
 
     def _clear(self):
@@ -79,7 +83,6 @@ class Session:
         self._receipt_at = 0
         self._receipt_wh = 0
         self._saved_ms = 0
-        self._saved_mwh = 0
         self._saved_active_ms = 0
         self._started_at = 0
         self._register_wh = 0
@@ -90,6 +93,7 @@ class Session:
         self._sequence = 0
         self._flags = 0
         self._is_contradicted = False  # after a reboot: it must not go on
+        self._trip = None  # the first since the session began, even if it was cleared already
         self._is_locked = False
         self._is_pressed = False
 
@@ -116,6 +120,9 @@ class Session:
             self._as_of = sample.as_of
             self._sequence = sample.sequence
             self._flags = sample.flags & ~FLAG_FINAL  # that one is the receipt's: the cut may have come before it was written
+        elif self._started_at == self.voucher.values["issuedAt"]:  # the cut came while it was ended that had never started
+            self.state = ENDING
+            self._as_of = self._started_at
         else:  # the cut came before the session's first sample
             self.state = SUSPENDED if self._started_at else AUTHORISED
             self._as_of = self._started_at or self.voucher.values["issuedAt"]
@@ -126,20 +133,18 @@ class Session:
             if fields["flags"] & FLAG_FINAL:
                 self.state = ENDING
                 self._flags = fields["flags"]
+        if self.state != AUTHORISED and not self._started_at:
+            raise JournalError("the running session's start is gone, though its samples are there: flash is damaged, the contactor stays open")
         self._receipt_at = self._as_of
         self._receipt_wh = self._energy_wh()
         if self.state == AUTHORISED:
             self._started_at = self._as_of
         elif self.state != ENDING:
+            self.was_charging = self.state == CHARGING
             self.state = SUSPENDED
             self._flags |= FLAG_POWER_LOST
-            if document["calibration"] != self._facts["calibration"] or self._register.wh_floor() < self._register_wh:
+            if document["calibration"] != self._facts["calibration"] or self._register.wh_ceil() < self._register_wh:
                 self._is_contradicted = True  # what was metered before and what would be metered now do not belong together
-
-    @property
-    def was_charging(self):
-        """Tell whether contacts may have been closed when the power went."""
-        return self._flags & FLAG_POWER_LOST != 0 and self.state == SUSPENDED
 
     def save(self):
         """Put energy register and the session's totals into the journal."""
@@ -148,7 +153,9 @@ class Session:
         self._saved_mwh = register.total_mwh
         self._saved_active_ms = self._active_ms
         totals = register.total_mwh, register.reverse_mwh
-        self._ledger.put_sample(Sample(*totals, self._tag, STATES.index(self.state), int(self._as_of), self._active_ms, self._sequence, self._flags))
+        self._ledger.put_sample(
+            Sample(*totals, self._tag or NO_TAG, STATES.index(self.state), int(self._as_of), self._active_ms, self._sequence, self._flags)
+        )
 
     # -- what the relay asks ---------------------------------------------------------------------------------------------------------
 
@@ -182,15 +189,16 @@ class Session:
         await voucher.check_signature()
         self._must_be_idle()  # the check took a while
         self._ledger.make_room(now)
+        tag = voucher.session[:TAG_BYTES]
+        document = {"voucher": message["voucher"], "signature": message["signature"]}
+        document.update({"started_at": 0, "register_wh": 0, "calibration": self._facts["calibration"]})
+        self._ledger.put_session(tag, document)
         self._nonce = 0
         self.voucher = voucher
-        self._tag = voucher.session[:TAG_BYTES]
+        self._tag = tag
         self.state = AUTHORISED
         self._as_of = self._started_at = voucher.values["issuedAt"]
         self._flags = FLAG_CHAIN_CLOCK
-        document = {"voucher": message["voucher"], "signature": message["signature"]}
-        document.update({"started_at": 0, "register_wh": 0, "calibration": self._facts["calibration"]})
-        self._ledger.put_session(self._tag, document)
         self._changed()
 
     def _must_be_idle(self):
@@ -235,6 +243,10 @@ class Session:
         self._budget_ma = current_ma
         self._budget_ms = self._clock.tick()
 
+    def forget_offer(self):
+        """Let the next offer have a new nonce: the clock has gone back."""
+        self._nonce = 0
+
     def _must_be(self, session):
         if self.voucher is None or from_hex("session", session, 32) != self.voucher.session:
             raise WrongSession(f"no session {session!r:.70} is running")
@@ -249,21 +261,31 @@ class Session:
         """Book `elapsed_ms` of contacts and current; called with every sample of the meter."""
         if self.state == IDLE:
             return
-        if self._guard.is_open or self._guard.trip:  # welded contacts must not keep the final receipt back
+        guard = self._guard
+        if guard.trip and not self._trip:
+            self._trip = guard.trip
+        if guard.is_open or guard.trip:  # welded contacts must not keep the final receipt back
             self._settled_ms += elapsed_ms
+            if self.state == CHARGING and guard.waits_for in _BARRED:
+                self._idle_ms += elapsed_ms
         elif current_ma is not None and current_ma >= self._facts["no_load_ma"]:
             self._settled_ms = 0
             self._active_ms += elapsed_ms
             self._idle_ms = 0
-        elif self.state == CHARGING and self._guard.is_closed:
+        elif self.state == CHARGING and guard.is_closed:
             self._settled_ms = 0
             self._idle_ms += elapsed_ms
 
     # -- what time brings ------------------------------------------------------------------------------------------------------------
 
-    async def step(self, is_plugged):
-        """Move on: start, suspend, resume, write samples and receipts, end. `is_plugged` is False while the board sees no plug."""
+    async def step(self, is_plugged, is_metering):
+        """Move on: start, suspend, resume, write samples and receipts, end.
+
+        `is_plugged` is False while the board sees no plug, `is_metering` while the meter does not answer.
+        """
         if self.state == IDLE:
+            if self._register.total_mwh - self._saved_mwh >= SAMPLE_INTERVAL_MWH:  # through welded contacts
+                self.save()
             return
         if self.state == ENDING:
             if self._settled_ms >= SETTLING_MS:
@@ -275,7 +297,7 @@ class Session:
         if flag is not None:
             self._end(flag)
         elif self.state == AUTHORISED:
-            if self._is_locked and is_plugged and (self._is_pressed or not self._terms.needs_button):
+            if self._is_locked and is_plugged and is_metering and (self._is_pressed or not self._terms.needs_button):
                 self._start()
         else:
             self._follow_claims()
@@ -283,7 +305,7 @@ class Session:
 
     def _why_end(self, is_plugged):
         """Return the flag to end the session with now, or None."""
-        trip = self._guard.trip
+        trip = self._trip or self._guard.trip
         if trip:
             return FLAG_METER_FAULT if trip == "meter_silent" else FLAG_TRIP
         if self._is_contradicted:
@@ -309,10 +331,11 @@ class Session:
     def _start(self):
         self._started_at = self._as_of = self._receipt_at = self._clock.utc()
         self._register_wh = self._register.wh_ceil()
-        self.state = CHARGING
+        self.state = SUSPENDED  # until nothing speaks against closing
         self._ledger.start_session(self._tag, self._started_at, self._register_wh, self._facts["calibration"])
         self.save()
-        self._claim(True)
+        self._changed()
+        self._follow_claims()
 
     def _follow_claims(self):
         """Close or open the contacts as lock, budget, schedule and mains have it; the session goes on either way."""
@@ -343,6 +366,8 @@ class Session:
         register = self._register
         energy_wh = self._energy_wh()
         if self._active_ms == self._saved_active_ms and register.total_mwh == self._saved_mwh and self._guard.is_open:
+            if self._clock.tick() - self._saved_ms >= REST_INTERVAL_MS:
+                self.save()
             return
         if self._as_of - self._receipt_at >= RECEIPT_INTERVAL_S or energy_wh - self._receipt_wh >= RECEIPT_INTERVAL_WH:
             await self._issue()

@@ -50,6 +50,7 @@ class Guard:
     trip = None
     weld = "ok"
     outage = False
+    waits_for = None
     is_closed = False
 
     @property
@@ -73,6 +74,7 @@ class Plug:
         self.host = host
         self.facts = dict(FACTS, **facts)
         self.is_plugged = True
+        self.is_metering = True
         self.boot(now, total_mwh)
 
     def boot(self, now, total_mwh=0):
@@ -127,7 +129,7 @@ class Plug:
         self.step()
 
     def step(self):
-        asyncio.run(self.session.step(self.is_plugged))
+        asyncio.run(self.session.step(self.is_plugged, self.is_metering))
         return self
 
     def charge(self, seconds, mwh_per_second=639, current_ma=LOAD_MA):

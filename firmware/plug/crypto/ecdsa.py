@@ -31,9 +31,13 @@ def decode_point(curve, public, name):
     """The point of a public key (64 bytes, x || y). Raises ValueError, with the curve's `name`, if it is not on the curve."""
     x, y = decode_pair(checked("public key", public, 64))
     p = curve.prime
-    if x >= p or y >= p or (x * x * x + curve.a * x + curve.b - y * y) % p:
+    if x >= p or y >= p or not _is_on(curve, x, y):
         raise ValueError(f"public key: not a point of {name}")
     return x, y
+
+
+def _is_on(curve, x, y):
+    return (x * x * x + curve.a * x + curve.b - y * y) % curve.prime == 0
 
 
 def decode_pair(data):
@@ -62,6 +66,8 @@ def sign_steps(curve, scalar, secret, digest, x_below):
         for k in candidates:
             yield
             x, y = yield from curve.multiply_steps(k)
+            if not _is_on(curve, x, y):  # a signature with a damaged point and one with the right point would give the secret away
+                raise OSError("a signature went wrong: the table in flash or the memory is damaged; restart the plug")
             yield
             r = x if x < n else x - n
             w = inverse(k * blind % n, n)

@@ -47,7 +47,8 @@ def _encode(kind, where, value):
         if type(value) is not int:
             raise Malformed(f"{where}: expected an integer, got {type(value).__name__}")
         if value < 0 or value >> int(kind[4:]):
-            raise Malformed(f"{where}: {value} is out of the range of {kind}")
+            shown = value if -1 <= value >> 256 <= 0 else "a number of more than 256 bits"  # all its digits would fill a frame
+            raise Malformed(f"{where}: {shown} is out of the range of {kind}")
         return value.to_bytes(32, "big")
     if kind == "string":
         return keccak256(value.encode())

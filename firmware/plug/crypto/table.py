@@ -30,5 +30,6 @@ class Table:
     def point(self, index):
         """Point number `index`, x and y (64 bytes), in a buffer that the next call overwrites."""
         self._file.seek(index * _POINT_BYTES)
-        self._file.readinto(self._point)
+        if self._file.readinto(self._point) != _POINT_BYTES:
+            raise OSError("a table beside plug/crypto ends too early: copy the firmware to the flash again")
         return self._point

@@ -49,9 +49,9 @@ class Coil:
 
     def trip(self):
         """Open at once, but above the breaking capacity, where the contacts would weld or burst, hold for the upstream breaker."""
-        if self.hold_ms or not self._contactor.closed:
+        if self.hold_ms:
             return
-        if self._is_beyond_breaking():
+        if self._contactor.closed and self._is_beyond_breaking():
             self.hold_ms = _HOLD_MS
             self._quiet_ms = 0
         else:

@@ -125,6 +125,8 @@ class Switch:
         self._is_final = False
         self._enter(CLOSING)
         self.coil.drive()
+        if self.history.trip is not None:  # an interrupt came while the pin was being driven, and its opening was overwritten
+            self.coil.release()
 
     def _step_driven(self):
         """Closing, closed, or waiting for low current to open."""
@@ -177,7 +179,8 @@ class Switch:
         self.state = TRIPPED
         # The first trip stays, but a weld matters more than what the contactor opened for, and anything more than a single reset.
         if self.history.trip in (None, codes.WATCHDOG) or code in (codes.WELD, codes.CLOSED_AT_BOOT):
-            self.history.latch(code, "no reading" if value is None else f"{value} {unit}")
+            self.history.latch(code, "")  # before a text that might find no memory
+            self.history.detail = "no reading" if value is None else f"{value} {unit}"
 
     def _enter(self, state):
         self.state = state

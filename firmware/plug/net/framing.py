@@ -8,12 +8,12 @@ from micropython import const
 from plug import text
 from plug.errors import BadFrame
 
-MAX_FRAME = const(4096)
+MAX_FRAME = const(2048)  # from the relay
 _MAX_BRACKETS = const(64)
 _HEAD = const(9)  # CRC and space
 _PIECE = const(128)  # views have neither find nor count
 # For the lines of a relay, one connection at a time. Made at boot: on a heap in splinters a piece of 1 KB may not be there any more.
-_usual = memoryview(bytearray(1024))
+_buffer = memoryview(bytearray(MAX_FRAME))
 
 
 def encode(message):
@@ -58,7 +58,7 @@ class LineReader:
 
     def __init__(self, stream):
         self._stream = stream
-        self._buffer = _usual
+        self._buffer = _buffer
         self._start = self._end = 0  # of what has come and is no line yet
         self._skipping = False
 
@@ -93,17 +93,12 @@ class LineReader:
         return 0
 
     def _make_room(self):
-        """Move what has come to the front; a line that fills the usual buffer gets a larger one, one that fills that is skipped."""
-        length = self._end - self._start
+        """Move what has come to the front; a line that fills the buffer is skipped."""
+        length, start = self._end - self._start, self._start
         if length >= MAX_FRAME or self._skipping:
             self._skipping = True
             length = 0
-        old, start = self._buffer, self._start
-        if length == len(old):
-            self._buffer = memoryview(bytearray(MAX_FRAME))
-        elif length <= len(_usual) // 2:
-            self._buffer = _usual
-        if start or self._buffer is not old:
+        if start:
             for place in range(length):  # overlapping: a slice would be copied first
-                self._buffer[place] = old[start + place]
+                self._buffer[place] = self._buffer[start + place]
         self._start, self._end = 0, length

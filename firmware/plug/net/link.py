@@ -1,6 +1,7 @@
 """The plug's side of the link to the relay: connects for ever, sends what is not acknowledged, hands on what comes (docs/protocol.md section 2)."""
 
 import asyncio
+import gc
 
 from micropython import const
 
@@ -137,8 +138,16 @@ class Link:
 
     async def _write(self, writer, message):
         self._beat()
-        writer.write(encode(message))
+        try:
+            line = encode(message)
+        except (BadFrame, MemoryError) as error:  # one message less: no message may cost the link
+            print(f"link: {error!r:.200}")
+            return
+        writer.write(line)
         await asyncio.wait_for(writer.drain(), SEND_S)
+
+    def _refuse(self, code, message):
+        self.send({"type": "refused", "code": code, "message": message, "session": None})
 
     async def _receive(self, lines):
         try:
@@ -146,15 +155,17 @@ class Link:
                 await asyncio.sleep_ms(0)  # a packet of many lines must not hold up the meter
                 try:
                     line = await lines.line()
+                    if line is None:
+                        return
+                    self._heard_ms = self._clock.tick()
+                    self._answered = True
+                    for message in await self._handle(line):
+                        self.send(message)
                 except BadFrame as error:
-                    self.send({"type": "refused", "code": error.code, "message": str(error), "session": None})
-                    continue
-                if line is None:
-                    return
-                self._heard_ms = self._clock.tick()
-                self._answered = True
-                for message in await self._handle(line):
-                    self.send(message)
+                    self._refuse(error.code, str(error))
+                except MemoryError:  # a heap in splinters: what was asked can be asked again
+                    gc.collect()
+                    self._refuse("busy", "no memory for this message now: send it again")
         except OSError as error:
             print(f"link: {error!r}")
         finally:

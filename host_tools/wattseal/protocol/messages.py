@@ -201,6 +201,19 @@ class Status(Message):
 
 
 @dataclass(frozen=True)
+class Health(Message):
+    """What went wrong since boot, counted; and the last crash in words."""
+
+    type = "health"
+    uptime_s: Uint63
+    refused: Uint63
+    damaged: Uint63
+    meter_failures: Uint63
+    meter_discarded: Uint63
+    crash: Text | None
+
+
+@dataclass(frozen=True)
 class Pong(Message):
     """Answers `ping`."""
 
@@ -312,10 +325,17 @@ class Ping(Message):
     type = "ping"
 
 
-Command = End | Budget | ClearTrip | Reboot
+@dataclass(frozen=True)
+class NewContactor(Message):
+    """The host has replaced the contactor: its wear counts from 0."""
+
+    type = "new_contactor"
+
+
+Command = End | Budget | ClearTrip | NewContactor | Reboot
 _COMMANDS: dict[str, type[Command]] = {kind.type: kind for kind in get_args(Command)}
 
-PlugMessage = Hello | Offer | SessionMessage | ReceiptMessage | Status | Refused | Pong
+PlugMessage = Hello | Offer | SessionMessage | ReceiptMessage | Status | Health | Refused | Pong
 _PLUG_MESSAGES: dict[str, type[PlugMessage]] = {kind.type: kind for kind in get_args(PlugMessage)}
 
 

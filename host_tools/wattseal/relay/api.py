@@ -183,6 +183,7 @@ def _plug(relay: Relay, plug: bytes) -> dict[str, Any]:
         "board": hello and hello.board,
         "rated_power_w": hello and hello.rated_power_w,
         "status": newest[0].to_wire() if newest else None,
+        "health": connection.health.to_wire() if connection and connection.health else None,
     }
 
 

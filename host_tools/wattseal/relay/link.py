@@ -53,6 +53,7 @@ class Connection:
         self.hello: Hello | None = None
         self.offer: Offer | None = None
         self.status: Status | None = None
+        self.health: Health | None = None
         self.clock_set = asyncio.Event()  # a `time` was sent
         self._writer = writer
         self._timings = timings

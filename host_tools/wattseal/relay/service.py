@@ -20,6 +20,7 @@ from wattseal.protocol.eip712 import domain_separator
 from wattseal.protocol.messages import (
     Ack,
     Command,
+    Health,
     Lock,
     Offer,
     PlugMessage,
@@ -172,6 +173,8 @@ class Relay:
                 connection.offer = message
             case Status():
                 self._take_status(connection, message)
+            case Health():
+                connection.health = message
             case Refused():
                 _log.warning("the plug refused", extra={"peer": connection.peer, "code": message.code, "why": message.message})
                 connection.declined(message)

@@ -24,6 +24,7 @@ FRAMES: list[dict[str, Any]] = [
     ACTORS.status("charging", SESSION.session),
     ACTORS.status("idle", power_mw=-1),
     {"type": "refused", "code": "busy", "message": "a session is charging", "session": None},
+    {"type": "health", "uptime_s": 2**40, "refused": 1, "damaged": 0, "meter_failures": 7, "meter_discarded": 2, "crash": "TaskDied: it hangs"},
     {"type": "pong"},
 ]
 PLACES = [(index, key) for index, frame in enumerate(FRAMES) for key in frame if key != "type"]

@@ -204,6 +204,7 @@ async def test_the_hosts_commands_reach_the_plug(running: RunningRelay, api: htt
     path = f"/plugs/{to_hex(running.actors.plug)}/commands"
     for command in (
         {"type": "clear_trip"},
+        {"type": "new_contactor"},
         {"type": "reboot"},
         {"type": "budget", "current_ma": 6000},
         {"type": "end", "session": "0x" + "ab" * 32},
