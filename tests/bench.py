@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from statistics import median
 from typing import Any
 
+import bench_accuracy
 import bench_resources
 from eth_hash.auto import keccak
 from rich.box import SIMPLE_HEAD
@@ -243,6 +244,7 @@ def main() -> None:
     console.print(table(rows))
     machine = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count(), "load": os.getloadavg()[0]}
     (ROOT / "build/bench.json").write_text(json.dumps({"machine": machine, "rows": [asdict(row) for row in rows]}, indent=2) + "\n")
+    bench_accuracy.main(console)
     console.print("build/bench.json")
 
 

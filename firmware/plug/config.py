@@ -9,6 +9,7 @@ from plug.wire import check_keys, from_hex
 
 PATH = "config.json"
 _MAX_BYTES = 4096
+_MAX_BRACKETS = 128  # more, nested, would exhaust the memory of the parser
 
 
 class Config:
@@ -57,6 +58,8 @@ def load():
             text = file.read(length)
     except (OSError, UnicodeError):
         raise ConfigError(f"{PATH} cannot be read: copy one to the plug's flash (docs/protocol.md section 5 shows it)")
+    if text.count("{") + text.count("[") > _MAX_BRACKETS:
+        raise ConfigError(f"{PATH} has more than {_MAX_BRACKETS} opening brackets")
     try:
         settings = json.loads(text)
     except ValueError:

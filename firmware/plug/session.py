@@ -76,7 +76,6 @@ class Session:
         self.voucher = None
         self._tag = None
         self._receipt_sequence = 0  # newest receipt's; the journal has it, and the voucher's message: 3 KB that the heap has not to spare
-        self._has_final = False
         self._receipt_at = 0
         self._receipt_wh = 0
         self._saved_ms = 0
@@ -125,7 +124,6 @@ class Session:
             self._receipt_sequence = fields["sequence"]
             self._sequence = max(self._sequence, self._receipt_sequence)
             if fields["flags"] & FLAG_FINAL:
-                self._has_final = True
                 self.state = ENDING
                 self._flags = fields["flags"]
         self._receipt_at = self._as_of
@@ -364,7 +362,7 @@ class Session:
         self._changed()
 
     async def _finish(self):
-        if not self._has_final:  # a cut may have come between its sample and itself
+        if not self._flags & FLAG_FINAL:
             self._flags |= FLAG_FINAL
             await self._issue()
         self._ledger.end(self._tag, self.voucher.values["validUntil"] + GRACE_S)
@@ -399,7 +397,6 @@ class Session:
         receipt = await self._signer.message(fields)
         self._ledger.put_receipt(self._tag, receipt)
         self._receipt_sequence = fields["sequence"]
-        self._has_final = fields["flags"] & FLAG_FINAL != 0
 
     def newest(self):
         """Return (tag, newest receipt's sequence or 0) of the running session, or None when idle."""

@@ -59,7 +59,7 @@ def test_each_wrong_value_is_named():
 
 def test_a_file_that_is_missing_long_or_no_json_is_refused():
     raises(ConfigError, config.load)
-    for text in ("", "{", "null", json.dumps(GOOD)[:-1], json.dumps(changed(wifi={"ssid": "a" * 5000, "password": ""}))):
+    for text in ("", "{", "null", json.dumps(GOOD)[:-1], json.dumps(changed(wifi={"ssid": "a" * 5000, "password": ""})), "[" * 4_000):
         with open(config.PATH, "w") as file:
             file.write(text)
         raises(ConfigError, config.load)

@@ -18,15 +18,15 @@ MUTANTS = (
     (
         "counter: no longest gap",
         "drivers/counter.py",
-        "0 <= elapsed_ms <= _MAX_GAP_MS",
-        "0 <= elapsed_ms",
+        "elapsed_ms <= _MAX_GAP_MS and ",
+        "",
         "drivers/test_ade7953.py::test_a_gap_over_30_s_books_nothing",
     ),
     (
         "counter: a clock may go back",
         "drivers/counter.py",
-        "return 0 <= elapsed_ms <= _MAX_GAP_MS",
-        "return elapsed_ms <= _MAX_GAP_MS",
+        "(elapsed_ms + _JITTER_MS)",
+        "(abs(elapsed_ms) + _JITTER_MS)",
         "drivers/test_counter.py::test_a_clock_that_goes_back_starts_again",
     ),
     (
@@ -79,13 +79,6 @@ MUTANTS = (
         "drivers/test_ade7953.py::test_a_changed_configuration_books_nothing_and_is_put_right",
     ),
     (
-        "ade7953: an idle bus is a checksum",
-        "drivers/ade7953.py",
-        "crc not in _IDLE_BUS and crc == self._read(_CRC, 4)",
-        "crc == self._read(_CRC, 4)",
-        "drivers/test_ade7953.py::test_an_idle_bus_gives_no_checksum_to_keep",
-    ),
-    (
         "ade7953: after a change it is not configured again",
         "drivers/ade7953.py",
         "            self._counter.discard()\n            self._configure()",
@@ -111,13 +104,6 @@ MUTANTS = (
         "drivers/ade7953.py",
         "            if data[0] == 0:",
         "            if True:",
-        "drivers/test_ade7953.py::test_a_reading_of_more_than_24_bits_is_a_fault",
-    ),
-    (
-        "ade7953: any sign extension will do",
-        "drivers/ade7953.py",
-        "if data[0] == (0xFF if value & 0x800000 else 0):",
-        "if True:",
         "drivers/test_ade7953.py::test_a_reading_of_more_than_24_bits_is_a_fault",
     ),
     (

@@ -98,6 +98,11 @@ class Documents:
             self._note(bytes(self._record[4 : 4 + key_length]), sector, offset, 0 if kind == _REMOVE else size)
             last = offset
             offset += size
+        for place in range(offset + UNIT, SECTOR - _HEAD, UNIT):
+            if self._read(sector, place) in (_PUT, _REMOVE):  # nothing is ever written behind what a cut tore
+                raise JournalError(
+                    f"a record at {offset} in journal sector {sector} is damaged: it may be a receipt, the contactor stays open; replace the module"
+                )
         return last, offset
 
     def _read(self, sector, offset):

@@ -166,3 +166,17 @@ def test_damage_is_an_error_where_records_would_be_missing():
     partition.flip(START + 1000)
     assert documents.keys(b"") == [b"a", b"b", b"c"]
     assert "b'a'" in str(raises(JournalError, documents.get, b"a"))
+
+
+def test_a_damaged_record_is_no_torn_one():
+    partition, documents = new()
+    places = []
+    for number in range(4):
+        places.append(documents._end)
+        documents.put(b"%d" % number, b"some bytes" * 20)
+    for place in places[:3]:
+        for offset in (0, 3, 7, 17, 100):  # in length, kind, key, CRC and payload
+            partition.flip(START + place + offset)
+            assert str(place) in str(raises(JournalError, boot, partition))
+            partition.flip(START + place + offset)
+    assert len(content(boot(partition))) == 4
