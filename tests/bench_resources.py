@@ -70,7 +70,7 @@ def compiled_simulator(folder: Path) -> Path:
 
 
 def romfs_number(value: int) -> bytes:
-    """A number as ROMFS has it (MicroPython's docs/reference/romfs.rst): seven bits a byte, the uppermost first, the upper bit in all but the last."""
+    """A number as ROMFS has it: seven bits a byte, the uppermost first, the upper bit in all but the last."""
     parts = [value & 0x7F]
     while value := value >> 7:
         parts.append(0x80 | value & 0x7F)
