@@ -37,6 +37,16 @@ START_LIMIT_S = 1.5
 START_UP_MS = 100  # the IC's delay, page 18 of its data sheet
 FLASH_BYTES_PER_S = 4_000_000  # W25Q32 through the SPI driver, 4 KB in 1 ms
 FREE_BYTES = 16_384  # of the heap, between two collections
+ROMFS_MAIN = """
+import ffi, sys, uctypes, vfs
+libc = ffi.open("libc.so.6")
+file = libc.func("i", "open", "si")("{image}", 0)
+address = libc.func("p", "mmap", "pLiiii")(0, {size}, 1, 2, file, 0)
+vfs.mount(vfs.VfsRom(uctypes.bytearray_at(address, {size})), "/rom")
+sys.path.insert(0, "/rom")
+del ffi, uctypes, vfs, libc
+__import__("main")
+"""
 
 
 @dataclass(frozen=True)
@@ -59,18 +69,50 @@ def compiled_simulator(folder: Path) -> Path:
     return target
 
 
-class SmallBench(Bench):
-    """A relay of the test's own and a plug on a heap of `heap_kb`, with a compiled simulator."""
+def romfs_number(value: int) -> bytes:
+    """A number as ROMFS has it: seven bits a byte, the uppermost first, the upper bit in all but the last."""
+    parts = [value & 0x7F]
+    while value := value >> 7:
+        parts.append(0x80 | value & 0x7F)
+    return bytes(reversed(parts))
 
-    def __init__(self, folder: Path, heap_kb: int, simulator: Path) -> None:
+
+def romfs_record(kind: int, content: bytes) -> bytes:
+    return romfs_number(kind) + romfs_number(len(content)) + content
+
+
+def romfs_folder(folder: Path) -> bytes:
+    """The records of a folder's files (5, with verbatim data, 2) and folders (4)."""
+    records = b""
+    for path in sorted(folder.iterdir()):
+        name = romfs_number(len(path.name)) + path.name.encode()
+        records += romfs_record(4, name + romfs_folder(path)) if path.is_dir() else romfs_record(5, name + romfs_record(2, path.read_bytes()))
+    return records
+
+
+def romfs_tree(folder: Path) -> Path:
+    """Make a tree whose main.py runs the firmware from a ROMFS in mapped memory, as a MicroPython built for it does from flash. Return it."""
+    records = romfs_folder(ROOT / "build/firmware" / BOARD / "x86")
+    image = b"\xd2\xcd1" + romfs_number(len(records)) + records
+    tree = folder / "romfs"
+    tree.mkdir()
+    (tree / "image").write_bytes(image)
+    (tree / "main.py").write_text(ROMFS_MAIN.format(image=str(tree / "image"), size=len(image)))
+    return tree
+
+
+class SmallBench(Bench):
+    """A relay of the test's own and a plug on a heap of `heap_kb`, with a compiled simulator, from a tree or the board's own."""
+
+    def __init__(self, folder: Path, heap_kb: int, simulator: Path, tree: Path | None = None) -> None:
         self.heap_kb = heap_kb
         self.simulator = simulator
-        self.plug: SimulatedPlug | None = None
-        super().__init__(folder, BOARD, "x86")
+        super().__init__(folder, BOARD, "x86", tree=tree)
 
     def boot(self, reset_cause: str = "power_on", car: dict[str, int] | None = None, **command: object) -> None:
         port = self.server.getsockname()[1]
-        self.plug = SimulatedPlug(self.folder, BOARD, "x86", CONTRACT, port, car=car, heap=f"{self.heap_kb}k", simulator=self.simulator)
+        heap = f"{self.heap_kb}k"
+        self.plug = SimulatedPlug(self.folder, BOARD, "x86", CONTRACT, port, car=car, heap=heap, simulator=self.simulator, tree=self.tree)
 
     def session(self) -> None:
         """Charge, from the voucher over two receipts to the driver's stop. Raises LinkError, OSError, AssertionError where the plug dies."""
@@ -84,11 +126,11 @@ class SmallBench(Bench):
         self.expect_final()
 
 
-def session_passes(folder: Path, heap_kb: int, simulator: Path) -> bool:
+def session_passes(folder: Path, heap_kb: int, simulator: Path, tree: Path | None = None) -> bool:
     """Whether a whole session passes on that heap."""
     bench = None
     try:
-        bench = SmallBench(folder, heap_kb, simulator)
+        bench = SmallBench(folder, heap_kb, simulator, tree)
         bench.session()
         return True
     except (LinkError, OSError, AssertionError):
@@ -97,6 +139,11 @@ def session_passes(folder: Path, heap_kb: int, simulator: Path) -> bool:
         if bench is not None:
             bench.plug.kill()
             bench.server.close()
+
+
+def romfs_session_passes(folder: Path, heap_kb: int, simulator: Path) -> bool:
+    """Whether a whole session passes on that heap where modules run from a ROMFS."""
+    return session_passes(folder, heap_kb, simulator, romfs_tree(folder))
 
 
 def sampler_passes(folder: Path, heap_kb: int, simulator: Path) -> bool:
@@ -132,9 +179,11 @@ def heap_figures() -> Iterator[Figure]:
     with tempfile.TemporaryDirectory() as folder:
         simulator = compiled_simulator(Path(folder))
         whole, without = smallest(session_passes, simulator), smallest(sampler_passes, simulator)
+        in_rom = smallest(romfs_session_passes, simulator)
     yield Figure("heap: a whole session with its simulator", "KB", whole, HEAP_LIMIT_KB + without)
     yield Figure("heap: the simulator with a minimal sampler", "KB", without, without)
     yield Figure("heap: the firmware", "KB", whole - without, HEAP_LIMIT_KB)
+    yield Figure("heap: the firmware, MicroPython built with ROMFS", "KB", in_rom - without, HEAP_LIMIT_KB)
 
 
 def bus_ms(transfers: list[list[int]]) -> float:
