@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,14 @@ class Server:
 
     def __init__(self, folder: Path, config: str) -> None:
         folder.mkdir()
+        shutil.copy(HERE / "power_cut_server.py", folder)  # MicroPython looks for modules beside a script first: none are there
         (folder / "config.json").write_text(config)
         (folder / "sim.json").write_text(json.dumps({"car": {"energy_wh": 5000, "current_ma": 6000}} | _wiring(BOARD)))
         path = [ROOT / "firmware/sim", ROOT / "build/firmware" / BOARD / "x64"]
         environment = {"MICROPYPATH": ":".join(map(str, path)) + ":.frozen", "WATTSEAL_SIM": str(folder / "sim.json")}
         self.folder = folder
         self._process = subprocess.Popen(
-            [ROOT / "build/bin/micropython-x64", "-X", "heapsize=6m", HERE / "power_cut_server.py"],
+            [ROOT / "build/bin/micropython-x64", "-X", "heapsize=6m", folder / "power_cut_server.py"],
             cwd=folder,
             env=os.environ | environment,
             stdin=subprocess.PIPE,
