@@ -95,8 +95,9 @@ def build_tree(board: str, architecture: str) -> None:
                 last = time.monotonic()
                 print(f"{board}/{architecture}: {count} of {len(todo)} modules", flush=True)
     tree.mkdir(parents=True, exist_ok=True)
-    for name in ("main.py", *(path.relative_to(FIRMWARE) for path in FIRMWARE.glob("plug/**/*.txt"))):
-        shutil.copyfile(FIRMWARE / name, tree / name)
+    shutil.copyfile(FIRMWARE / "main.py", tree / "main.py")
+    for path in FIRMWARE.glob("plug/**/*.txt"):  # tables in hex: the plug reads their bytes
+        (tree / path.relative_to(FIRMWARE)).with_suffix(".bin").write_bytes(bytes.fromhex(path.read_text()))
     record.write_text(json.dumps({name: digest for name, digest in digests.items() if outputs[name].exists()}))
     if complaints:
         raise BuildError("\n".join(complaints))

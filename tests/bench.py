@@ -15,6 +15,8 @@ from dataclasses import asdict, dataclass, replace
 from statistics import median
 from typing import Any
 
+import bench_accuracy
+import bench_resources
 from eth_hash.auto import keccak
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -198,6 +200,11 @@ def simulator() -> Iterator[Row]:
     yield Row("an hour of charging simulated, x64", "s", seconds, "real time", HOUR_S)
 
 
+def resources() -> Iterator[Row]:
+    for found in bench_resources.figures():
+        yield Row(found.name, found.unit, found.value, "limit", found.limit)
+
+
 def figure(value: float | None) -> str:
     if value is None:
         return ""
@@ -225,6 +232,7 @@ def main() -> None:
         "gas": gas,
         "store": store,
         "simulator": simulator,
+        "the ESP32's resources": resources,
     }
     rows: list[Row] = []
     with Progress(TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console) as progress:
@@ -236,6 +244,7 @@ def main() -> None:
     console.print(table(rows))
     machine = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count(), "load": os.getloadavg()[0]}
     (ROOT / "build/bench.json").write_text(json.dumps({"machine": machine, "rows": [asdict(row) for row in rows]}, indent=2) + "\n")
+    bench_accuracy.main(console)
     console.print("build/bench.json")
 
 

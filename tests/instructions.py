@@ -61,12 +61,33 @@ def why_not() -> str:
     return "" if done.stdout == "42\n" else f"valgrind cannot run i386 MicroPython here: {done.stderr.strip()[-500:]}"
 
 
-def run(folder: Path, scratch: Path, arguments: list[str], tree: Path = TREE) -> "subprocess.CompletedProcess[str]":
+def run(folder: Path, scratch: Path, arguments: list[str], tree: Path = TREE, heap: str = "4m") -> "subprocess.CompletedProcess[str]":
     """Run MicroPython with a firmware tree under callgrind, which writes one file to `scratch` at each call of getenv and one at the end."""
     callgrind = ["valgrind", "--tool=callgrind", "--smc-check=all-non-file", "--dump-before=getenv", f"--callgrind-out-file={scratch}/count"]
-    micropython = [f"{folder}/ld-linux.so.2", "--library-path", str(folder), f"{folder}/micropython", "-X", "heapsize=4m"]
+    micropython = [f"{folder}/ld-linux.so.2", "--library-path", str(folder), f"{folder}/micropython", "-X", f"heapsize={heap}"]
     environment = os.environ | {"MICROPYPATH": f"{tree}:{ROOT / 'tests'}:.frozen"}
-    return subprocess.run([*callgrind, *micropython, *arguments], env=environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    command = [*callgrind, *micropython, *arguments]
+    with tempfile.TemporaryDirectory() as flash:
+        return subprocess.run(command, cwd=flash, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+
+
+def count(script: Path, tree: Path = TREE, heap: str = "4m") -> tuple[Any, list[int]]:
+    """What `script` printed, which must be JSON, and the instructions up to each call of getenv since the one before, those of the start included.
+
+    Needs the firmware's `tree` and why_not() == "". Raises RuntimeError where MicroPython or valgrind fails.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        scratch = Path(name)
+        done = run(patched_copy(), scratch, [str(script)], tree, heap)
+        if done.returncode:
+            raise RuntimeError(f"{script.name} failed under callgrind:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        counts = []
+        for number in range(1, len(list(scratch.iterdir()))):
+            found = re.search(r"^totals: (\d+)$", (scratch / f"count.{number}").read_text(), re.MULTILINE)
+            if found is None:
+                raise RuntimeError(f"callgrind's file {number} has no total")
+            counts.append(int(found[1]))
+    return json.loads(done.stdout), counts[:-1]  # the last file is of the end of the process
 
 
 def measure(tree: Path = TREE) -> dict[str, list[int]]:
@@ -75,21 +96,10 @@ def measure(tree: Path = TREE) -> dict[str, list[int]]:
     Needs the firmware's `tree`, where one of another processor makes it plain Python, and why_not() == "". Raises RuntimeError where MicroPython or
     valgrind fails.
     """
-    with tempfile.TemporaryDirectory() as name:
-        scratch = Path(name)
-        done = run(patched_copy(), scratch, [str(SCRIPT)], tree)
-        if done.returncode:
-            raise RuntimeError(f"{SCRIPT.name} failed under callgrind:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
-        counts = []
-        for number in range(1, len(list(scratch.iterdir()))):
-            found = re.search(r"^totals: (\d+)$", (scratch / f"count.{number}").read_text(), re.MULTILINE)
-            if found is None:
-                raise RuntimeError(f"callgrind's file {number} has no total")
-            counts.append(int(found[1]))
-    # File n ends at call n of getenv; the last one, of the end of the process, is not one of them. What is before the first marks is not ours.
-    marked: list[list[Any]] = json.loads(done.stdout)
+    marked: list[list[Any]]
+    marked, counts = count(SCRIPT, tree)
     total = sum(steps + 1 for _, steps in marked)
-    counts = counts[-total - 1 : -1]
+    counts = counts[-total:]  # what is before the first mark is not ours
     result = {}
     for operation, steps in marked:
         _, *result[operation] = counts[: steps + 1]

@@ -138,7 +138,7 @@ class App:
     async def run(self):
         """Run until a task dies; the caller opens the contactor and resets."""
         self._supervisor = supervisor = Supervisor(machine.WDT(timeout=WATCHDOG_MS), self._clock, self._guard.emergency_open)
-        supervisor.start("meter", self._meter_loop(), 1_000)
+        supervisor.start("meter", self._meter_loop(), 700)  # with what the supervisor takes to look: noticed within a second
         supervisor.start("session", self._session_loop(), 10_000)
         supervisor.start("status", self._status_loop(), 2_000 * STATUS_S)
         supervisor.start("panel", self._panel_loop(), 10_000)

@@ -73,6 +73,14 @@ class Ledger:
         """Keep a session's voucher and start (a dict)."""
         self._put_json(b"v" + tag, document)
 
+    def start_session(self, tag, started_at, register_wh, calibration):
+        """Keep when and where a session began whose voucher is kept already."""
+        document = self._get_json(b"v" + tag)
+        if document is None:
+            raise JournalError("the voucher of the running session is damaged: the contactor stays open; replace the module if it happens again")
+        document.update({"started_at": started_at, "register_wh": register_wh, "calibration": calibration})
+        self._put_json(b"v" + tag, document)
+
     def put_receipt(self, tag, message):
         """Keep a session's newest receipt (its wire message)."""
         self._put_json(b"r" + tag, message)

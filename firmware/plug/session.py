@@ -75,7 +75,7 @@ class Session:
         self.state = IDLE
         self.voucher = None
         self._tag = None
-        self._receipt = None  # newest receipt's wire message
+        self._receipt_sequence = 0  # newest receipt's; the journal has it, and the voucher's message: 3 KB that the heap has not to spare
         self._receipt_at = 0
         self._receipt_wh = 0
         self._saved_ms = 0
@@ -105,7 +105,7 @@ class Session:
         if voucher.session[:TAG_BYTES] != tag:  # made under another chain or contract: what was signed for it stays to be claimed
             self._ledger.end(tag, voucher.values["validUntil"] + GRACE_S)
             return
-        self._tag, self.voucher, self._receipt = tag, voucher, receipt
+        self._tag, self.voucher = tag, voucher
         self._started_at = document["started_at"]
         self._register_wh = document["register_wh"]
         sample = self._ledger.sample()
@@ -119,9 +119,10 @@ class Session:
         else:  # the cut came before the session's first sample
             self.state = SUSPENDED if self._started_at else AUTHORISED
             self._as_of = self._started_at or self.voucher.values["issuedAt"]
-        if self._receipt is not None:
+        if receipt is not None:
             fields = receipt["receipt"]
-            self._sequence = max(self._sequence, fields["sequence"])
+            self._receipt_sequence = fields["sequence"]
+            self._sequence = max(self._sequence, self._receipt_sequence)
             if fields["flags"] & FLAG_FINAL:
                 self.state = ENDING
                 self._flags = fields["flags"]
@@ -139,19 +140,6 @@ class Session:
     def was_charging(self):
         """Tell whether contacts may have been closed when the power went."""
         return self._flags & FLAG_POWER_LOST != 0 and self.state == SUSPENDED
-
-    def _put_session(self, started_at, register_wh):
-        message = self.voucher.message
-        self._ledger.put_session(
-            self._tag,
-            {
-                "voucher": message["voucher"],
-                "signature": message["signature"],
-                "started_at": started_at,
-                "register_wh": register_wh,
-                "calibration": self._facts["calibration"],
-            },
-        )
 
     def save(self):
         """Put energy register and the session's totals into the journal."""
@@ -200,7 +188,9 @@ class Session:
         self.state = AUTHORISED
         self._as_of = self._started_at = voucher.values["issuedAt"]
         self._flags = FLAG_CHAIN_CLOCK
-        self._put_session(0, 0)
+        document = {"voucher": message["voucher"], "signature": message["signature"]}
+        document.update({"started_at": 0, "register_wh": 0, "calibration": self._facts["calibration"]})
+        self._ledger.put_session(self._tag, document)
         self._changed()
 
     def _must_be_idle(self):
@@ -320,7 +310,7 @@ class Session:
         self._started_at = self._as_of = self._receipt_at = self._clock.utc()
         self._register_wh = self._register.wh_ceil()
         self.state = CHARGING
-        self._put_session(self._started_at, self._register_wh)
+        self._ledger.start_session(self._tag, self._started_at, self._register_wh, self._facts["calibration"])
         self.save()
         self._claim(True)
 
@@ -364,7 +354,7 @@ class Session:
         self._guard.want(False, self._clock.tick(), final=True)
         if self.state == AUTHORISED:  # never started: zeros
             self._register_wh = self._register.wh_ceil()
-            self._put_session(self._started_at, self._register_wh)
+            self._ledger.start_session(self._tag, self._started_at, self._register_wh, self._facts["calibration"])
         self._flags |= flag
         self._settled_ms = 0
         self.state = ENDING
@@ -406,15 +396,19 @@ class Session:
         gc.collect()  # receipt and record need pieces of 2 KB: keep the heap from splintering
         receipt = await self._signer.message(fields)
         self._ledger.put_receipt(self._tag, receipt)
-        self._receipt = receipt
+        self._receipt_sequence = fields["sequence"]
 
-    def session_message(self):
-        """Return the `session` message of the running session."""
-        return session_message(to_hex(self.voucher.session), self.voucher.message)
+    def newest(self):
+        """Return (tag, newest receipt's sequence or 0) of the running session, or None when idle."""
+        return None if self.voucher is None else (self._tag, self._receipt_sequence)
 
     def newest_messages(self):
-        """Return (tag, `session` message, newest `receipt` message or None) of the running session, or None when idle."""
-        return None if self.voucher is None else (self._tag, self.session_message(), self._receipt)
+        """Return (tag, `session` message, newest `receipt` message or None) of the running session out of the journal, or None when idle."""
+        running = None if self.voucher is None else self._ledger.running()
+        if running is None:
+            return None
+        tag, document, receipt = running
+        return tag, session_message(to_hex(self.voucher.session), document), receipt
 
 
 def session_message(session, document):

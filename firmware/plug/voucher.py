@@ -10,14 +10,13 @@ _ZERO_ADDRESS = bytes(20)
 
 
 class Voucher:
-    """Checked terms of one session: `values` (EIP-712 fields), `session` (32 bytes), `message` (the wire objects, to send on)."""
+    """Checked terms of one session: `values` (EIP-712 fields), `session` (32 bytes)."""
 
     def __init__(self, domain, voucher, signature):
         """Read wire objects; raise Malformed where a field is wrong. The signature is only parsed: see `check_signature`."""
         self.values = struct_from_wire("Voucher", voucher)
         self.session = eip712.digest(domain, eip712.hash_struct("Voucher", self.values))
         self._signature = from_hex("signature", signature, 65)
-        self.message = {"voucher": voucher, "signature": signature}
 
     async def check_signature(self):
         """Raise BadSignature unless the driver signed exactly these terms."""

@@ -3,6 +3,7 @@
 Each command gets one reply. Time passes only within a `run`; its reply comes when the firmware has done what was due then.
 """
 
+import io
 import json
 import socket
 
@@ -11,6 +12,28 @@ import process
 
 _EVENTS = ("contactor_open", "contactor_closed", "car_full")
 _RECEIVE_BYTES = 256
+_REPLY_BYTES = 1024
+
+
+class _Reply(io.IOBase):
+    """A line in a buffer made at the start: the firmware may leave no heap in one piece."""
+
+    def __init__(self):
+        self._buffer = memoryview(bytearray(_REPLY_BYTES))
+        self._end = 0
+
+    def write(self, data):
+        """Take the next piece (json's side of a stream)."""
+        self._buffer[self._end : self._end + len(data)] = data
+        self._end += len(data)
+        return len(data)
+
+    def line(self, reply):
+        """Return a reply as a line, good until the next one."""
+        self._end = 0
+        json.dump(reply, self)
+        self.write(b"\n")
+        return self._buffer[: self._end]
 
 
 class Control:
@@ -19,6 +42,7 @@ class Control:
     def __init__(self, address, world):
         self._world = world
         self._received = b""
+        self._line = _Reply()
         self._reason = None  # of the run that ended and is not answered yet
         self.until = None
         self.run_end_ms = None  # None: time stands still
@@ -89,6 +113,6 @@ class Control:
 
     def _send(self, reply):
         try:
-            self.socket.write(json.dumps(reply) + "\n")
+            self.socket.write(self._line.line(reply))
         except OSError:
             process.end(process.HARNESS_GONE, "the harness closed the control channel")

@@ -53,4 +53,4 @@ link.Link._write = write
 esp32.NVS.commit = commit
 
 with open(__file__.rsplit("/", 1)[0] + "/plug_main.py") as file:
-    exec(file.read())  # noqa: S102 - the firmware's own main.py
+    exec(file.read())

@@ -6,13 +6,8 @@ as {"error": code, "message": text}.
 
 import asyncio
 import json
-import os
 import sys
 from binascii import hexlify, unhexlify
-
-sys.path[:] = os.getenv("MICROPYPATH").split(":")
-
-import time  # noqa: F401 - the simulator's, before asyncio takes the built-in task queue
 
 import esp32
 import flash
@@ -21,16 +16,26 @@ from plug.app import App
 from plug.crypto import secp256k1
 from plug.drivers.contactor import Contactor
 from plug.errors import PlugError
+from plug.ledger import CAPACITY, open_ledger
 from plug.net.framing import encode
 from plug.session import IDLE
+from plug.storage.journal import Journal
 from plug.wire import to_hex
 
 base = bytearray(b"\xff" * flash.SIZE)  # what `case` starts from
-image = base
+image = bytearray(base)
 log = []
+logs_data = True  # not where there is much too much of it
 app = None
 public_keys = {}  # the same key is booted a thousand times
 _public_key = secp256k1.public_key
+
+
+class Beats:
+    """In the place of the supervisor."""
+
+    def beat(self, name):
+        pass
 
 
 def read(offset, buffer):
@@ -38,7 +43,8 @@ def read(offset, buffer):
 
 
 def program(offset, data):
-    log.append(("P", offset, len(data), hexlify(data).decode()))
+    if logs_data:
+        log.append(("P", offset, len(data), hexlify(data).decode()))
     for index, byte in enumerate(data):
         image[offset + index] &= byte
 
@@ -64,10 +70,15 @@ def patch(offset, data):
     base[offset : offset + len(data)] = data
 
 
+def rebase(path):
+    """Start the cases from the image in a file."""
+    with open(path, "rb") as file:
+        file.readinto(base)
+
+
 def case(patches):
     """Work on a copy of the base with patches."""
-    global image
-    image = bytearray(base)
+    image[:] = base
     for offset, data in patches:
         data = unhexlify(data)
         image[offset : offset + len(data)] = data
@@ -75,9 +86,8 @@ def case(patches):
 
 def load(path):
     """Work on the image in a file."""
-    global image
     with open(path, "rb") as file:
-        image = bytearray(file.read())
+        file.readinto(image)
 
 
 def boot(secret):
@@ -114,17 +124,25 @@ def state():
 
 def finish(utc):
     """Have the host end the session that goes on, as far as one does; return the state after it."""
+    asyncio.new_event_loop()
+    return asyncio.run(_finish(utc))
+
+
+async def _finish(utc):
     session = app._session
     app._clock.set_utc(utc)
-    if session.state != IDLE:
-        line = encode({"type": "end", "session": to_hex(session.voucher.session)})
-        replies = asyncio.run(app._commands.handle(line))
-        if replies:
-            return {"error": "refused", "message": str(replies)}
-    for _ in range(4):
-        asyncio.run(session.step(True))
-        session.account(None, 1000)
-    return state()
+    app._supervisor = Beats()
+    if session.state == IDLE:
+        return state()
+    tasks = [asyncio.create_task(app._meter_loop()), asyncio.create_task(app._session_loop())]
+    replies = await app._commands.handle(bytes(encode({"type": "end", "session": to_hex(session.voucher.session)})))
+    for _ in range(100):
+        await asyncio.sleep_ms(100)
+        if session.state == IDLE or any(task.done() for task in tasks):
+            break
+    for task in tasks:
+        task.cancel()
+    return {"error": "refused", "message": str(replies)} if replies else state()
 
 
 def take_log():
@@ -132,7 +150,45 @@ def take_log():
     return list(log)
 
 
-COMMANDS = {"patch": patch, "case": case, "load": load, "boot": boot, "finish": finish, "take_log": take_log}
+def wear(sessions, samples, receipts):
+    """Let a blank flash see so many sessions, paid but kept as long as there is room, after as many as it can hold; return the erases by sector.
+
+    What is written comes from the last session of the plug that has booted.
+    """
+    global logs_data
+    logs_data = False
+    ledger = app._ledger
+    tag = sorted(ledger._ended)[0]
+    document, receipt = ledger.entry(tag)
+    guard, sample = ledger.guard(), ledger.sample()
+    image[:] = b"\xff" * len(image)
+    new = open_ledger(Journal(esp32.Partition("journal")), False)
+    for number in range(2 * CAPACITY + sessions):
+        if number == 2 * CAPACITY:
+            log.clear()
+        is_counted = number >= 2 * CAPACITY
+        tag = b"%011d" % number
+        new.make_room(0)
+        new.put_session(tag, document)
+        new.put_session(tag, document)
+        for _ in range(4):  # closing, the closing an hour later, wear, a mains that goes and comes
+            new.put_guard(guard)
+        for _ in range(receipts if is_counted else 1):
+            for _ in range(samples // receipts + 1 if is_counted else 1):
+                new.put_sample(sample)
+            new.put_receipt(tag, receipt)
+        new.put_sample(sample)
+        new.end(tag, 1)
+        new.mark_paid(tag)
+    logs_data = True
+    erases = [0] * (flash.SIZE // flash.SECTOR)
+    for letter, offset, _, _ in log:
+        if letter == "E":
+            erases[offset // flash.SECTOR] += 1
+    return erases
+
+
+COMMANDS = {"patch": patch, "rebase": rebase, "case": case, "load": load, "boot": boot, "finish": finish, "wear": wear, "take_log": take_log}
 
 
 def answer(command):

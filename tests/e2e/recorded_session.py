@@ -34,19 +34,20 @@ class Moment:
     has_key: bool = False
     sessions: dict[str, dict[str, Any] | None] = field(default_factory=dict)  # reported; session -> newest reported receipt
     finals: dict[str, dict[str, Any]] = field(default_factory=dict)  # reported
+    over: set[str] = field(default_factory=set)  # settled, or their claims were over
     may_drop: bool = False  # a voucher had come when claims were over
 
 
 class Plug:
     """The real firmware in the simulator, and a relay that a test speaks for."""
 
-    def __init__(self, folder: Path, tree: Path | None = None) -> None:
+    def __init__(self, folder: Path, tree: Path | None = None, car: dict[str, int] | None = None) -> None:
         self.folder = folder
         self.tree = tree
         self.received: list[dict[str, Any]] = []
         self.utc = NOW
         self.server = socket.create_server(("127.0.0.1", 0))
-        self.boot()
+        self.boot(**car or {})
 
     def boot(self, **car: int) -> None:
         """Switch on, with a car at the socket or none."""
@@ -65,6 +66,7 @@ class Plug:
                 continue
         else:
             raise AssertionError(f"the plug does not connect; see {self.plug.log}")
+        self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # virtual hours pass while TCP would wait for more to send
         self.connection.settimeout(20)
         self.lines = self.connection.makefile("rb")
         self.pings = 0  # without an answer yet
@@ -138,8 +140,8 @@ class Plug:
         signature = signatures.sign(DRIVER, digest)
         return "0x" + digest.hex(), {"type": "voucher", "voucher": voucher.to_wire(), "signature": "0x" + signature.hex()}
 
-    def authorise(self) -> str:
-        """Have a voucher accepted; return its session."""
+    def ask(self) -> tuple[str, dict[str, Any]]:
+        """Send a voucher for the newest offer; return its session and the plug's `session` or `refused`."""
         self.send(type="time", utc=self.utc)
         self.run(4)  # the self-check after a boot
         self.send(type="time", utc=self.utc)
@@ -148,7 +150,16 @@ class Plug:
             offer = message if message["type"] == "offer" else offer
         session, message = self.voucher(offer)
         self.send(**message)
-        assert self.expect("session")["session"] == session
+        while True:
+            answer = self.read()
+            if answer["type"] in ("session", "refused"):
+                return session, answer
+
+    def authorise(self) -> str:
+        """Have a voucher accepted; return its session."""
+        session, answer = self.ask()
+        assert answer["type"] == "session", answer
+        assert answer["session"] == session
         return session
 
     def start(self, session: str, energy_wh: int = 20_000, current_ma: int = 16_000) -> None:
@@ -200,7 +211,7 @@ def record(folder: Path) -> tuple[bytes, list[dict[str, Any]], dict[str, Any]]:
         plug.run(1000, "contactor_closed")
         plug.run(280)
         plug.answers()
-        plug.power_cut(energy_wh=20_000, current_ma=6_000)
+        plug.power_cut(energy_wh=20_000, current_ma=2_000)
         plug.send(type="time", utc=plug.utc)
         plug.send(type="lock", session=first)
         plug.run(1000, "contactor_closed")
@@ -209,6 +220,7 @@ def record(folder: Path) -> tuple[bytes, list[dict[str, Any]], dict[str, Any]]:
         plug.run(10)
         final = plug.final()
         plug.send(type="ack", session=first, sequence=final["sequence"], status="stored")
+        settled = log.stat().st_size
         plug.send(type="settled", session=first)
         plug.run(2)
         second = plug.authorise()
@@ -231,7 +243,7 @@ def record(folder: Path) -> tuple[bytes, list[dict[str, Any]], dict[str, Any]]:
     finally:
         del os.environ["WATTSEAL_FLASH_LOG"]
     key = json.loads((folder / "flash/nvs.json").read_text())["wattseal"]["blob:secret"]
-    facts = {"key": key, "claims_over": claims_over, "sessions": (first, second, third), "idle_bytes": idle_bytes}
+    facts = {"key": key, "claims_over": claims_over, "settled": settled, "sessions": (first, second, third), "idle_bytes": idle_bytes}
     return log.read_bytes(), plug.received, facts
 
 
@@ -251,13 +263,14 @@ def entries(log: bytes) -> list[tuple[bytes, bytes, bytes]]:
     return found
 
 
-def moments(log: bytes, claims_over: int) -> list[Moment]:
+def moments(log: bytes, facts: dict[str, Any]) -> list[Moment]:
     """Return for each operation what was so when it began, and one more for the end."""
     found = []
     now = Moment()
     base_ms = base_mwh = last_ms = last_mwh = place = 0
     for letter, entry, data in entries(log):
-        now.may_drop = place >= claims_over
+        now.may_drop = place >= facts["claims_over"]
+        now.over = set(facts["sessions"][:2] if now.may_drop else facts["sessions"][:1] if place >= facts["settled"] else ())
         place += len(entry)
         if letter != b"M":
             found.append(Moment(**vars(now) | {"sessions": dict(now.sessions), "finals": dict(now.finals)}))

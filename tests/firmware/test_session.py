@@ -270,7 +270,7 @@ def test_a_voucher_cannot_be_played_again():
     plug = Plug()
     message = plug.voucher()
     plug.take(message)
-    plug.session.take_end({"type": "end", "session": plug.session.session_message()["session"]})
+    plug.session.take_end({"type": "end", "session": plug.session.newest_messages()[1]["session"]})
     plug.charge(3)
     assert plug.session.state == IDLE
     raises(StaleNonce, plug.take, message)

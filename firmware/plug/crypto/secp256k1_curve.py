@@ -25,5 +25,5 @@ def split(scalar):
     return (abs(k1), k1 < 0), (abs(k2), k2 < 0)
 
 
-_TABLE = Table("secp256k1_table.txt", "b7c058a366c18950868adc27b44e1f028a3b3bd9109f6a559825b045ba2d3ad2")
+_TABLE = Table("secp256k1_table.bin", "50565990d057f3aa65ebfd5b6ee584d4a5b22376c217317dd9fe1d81a6feaca2")
 CURVE = Curve(P, (977, 64, 0, 0, 0), False, 0, 7, N, _TABLE, split, BETA)

@@ -1,7 +1,11 @@
 """The square root modulo the prime of secp256k1, by one exponentiation: p is 3 modulo 4."""
 
+from micropython import const
+
 from plug.crypto.curve import borrow, give_back
 from plug.crypto.field import END, FIRST_SLOT, MUL, SQR
+
+_AT_ONCE = const(16)  # squarings in one program: a small piece of heap
 
 # Slots: _ONES_n is the value to the power 2^n - 1.
 _ONES_1 = FIRST_SLOT
@@ -13,7 +17,7 @@ _ONES_88 = FIRST_SLOT + 5
 _WORK = FIRST_SLOT + 6
 
 # The exponent (p + 1) / 4 is, from the top, 223 ones, a zero, 22 ones, four zeros, 2 ones and two zeros.
-# Each step, a program of up to 89 operations, squares the result of the step before so often, multiplies by a slot and puts it into a slot.
+# Each step squares the result of the step before so often, multiplies by a slot and puts it into a slot.
 _STEPS = (
     (1, _ONES_1, _ONES_2),
     (1, _ONES_1, _ONES_3),
@@ -41,8 +45,11 @@ def square_root_steps(curve, value):
     field.put(slots, _ONES_1, value)
     source = _ONES_1
     for squarings, factor, target in _STEPS:
-        first, more = bytes((SQR, target, source, source)), bytes((SQR, target, target, target))
-        field.run(first + more * (squarings - 1) + bytes((MUL, target, target, factor, END)), slots)
+        field.run(bytes((SQR, target, source, source, END)), slots)
+        square, end = bytes((SQR, target, target, target)), bytes((END,))
+        for done in range(1, squarings, _AT_ONCE):
+            field.run(square * min(_AT_ONCE, squarings - done) + end, slots)
+        field.run(bytes((MUL, target, target, factor, END)), slots)
         source = target
         yield
     field.run(bytes((SQR, source, source, source)) * 2 + bytes((END,)), slots)

@@ -1,15 +1,15 @@
 """The combs' points, in files beside this module: 8 KB a curve are more than a small heap has to spare.
 
-A line is a point's x and y, 32 little-endian bytes each, in hex: firmware/generate_secp256k1_table.py says which points.
+A point is its x and y, 32 little-endian bytes each: firmware/generate_secp256k1_table.py says which points. firmware/build.py makes the files.
 """
 
-from binascii import hexlify, unhexlify
+from binascii import hexlify
 from hashlib import sha256
 
 from micropython import const
 
-_DIGITS = const(128)
-_LINE = const(129)
+_POINT_BYTES = const(64)
+_POINTS = const(128)
 
 
 class Table:
@@ -20,16 +20,15 @@ class Table:
 
     def __init__(self, name, digest):
         self._file = open(f"{__file__.rpartition('/')[0]}/{name}", "rb")  # noqa: SIM115 - open as long as the firmware runs
+        self._point = bytearray(_POINT_BYTES)
         found = sha256()
-        while True:
-            piece = self._file.read(_DIGITS)
-            if not piece:
-                break
-            found.update(piece)
+        for index in range(_POINTS):
+            found.update(self.point(index))
         if hexlify(found.digest()).decode() != digest:
             raise ValueError(f"{name} is damaged: copy the firmware to the flash again")
 
     def point(self, index):
-        """Point number `index`, x and y (64 bytes)."""
-        self._file.seek(index * _LINE)
-        return unhexlify(self._file.read(_DIGITS))
+        """Point number `index`, x and y (64 bytes), in a buffer that the next call overwrites."""
+        self._file.seek(index * _POINT_BYTES)
+        self._file.readinto(self._point)
+        return self._point

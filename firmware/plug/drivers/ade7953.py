@@ -129,8 +129,8 @@ class ADE7953:
             return None
         peak_ma = self._read_unsigned(_IAPEAK) * self._scale["full_scale_peak_ma"] // _PEAK_FULL_SCALE
         try:
+            self._read_unsigned(_RSTIAPEAK)  # first: the peak of what fires from here on must be in it
             self._read_unsigned(_RSTIRQSTATA)
-            self._read_unsigned(_RSTIAPEAK)
         except MeterError:
             pass  # it fired: that must not get lost; the next call reports it again
         return peak_ma

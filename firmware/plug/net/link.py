@@ -113,10 +113,14 @@ class Link:
                 document, receipt = entry
                 self._final[tag] = receipt["receipt"]["sequence"]
                 await self._send_receipt(writer, tag, session_message(receipt["receipt"]["session"], document), receipt)
-        running = self._session.newest_messages()
+        running = self._session.newest()
         if running is not None:
-            await self._send_receipt(writer, *running)
-            tags.append(running[0])
+            tag, sequence = running
+            tags.append(tag)
+            if tag not in self._sent or sequence > max(self._sent[tag], self._acknowledged.get(tag, 0)):
+                messages = self._session.newest_messages()
+                if messages is not None:  # None: damaged
+                    await self._send_receipt(writer, *messages)
         self._acknowledged = _only(self._acknowledged, tags)
         self._final = _only(self._final, tags)
 

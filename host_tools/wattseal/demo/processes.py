@@ -16,6 +16,7 @@ from wattseal.errors import ConfigError, LinkError, RpcError
 from wattseal.gateway.rpc import Rpc, quantity, to_hex
 
 ROOT = Path(__file__).resolve().parents[3]
+SIMULATOR = ROOT / "firmware/sim"
 CHAIN_ID = 31337
 START_TIMEOUT_S = 20.0
 HEAPS = {"x64": "512k", "x86": "288k"}  # of the 32-bit one the simulator needs some 90 KB (make bench measures both)
@@ -173,7 +174,8 @@ class SimulatedPlug(Process):
 
     `port` is `x64` or `x86`; `folder` holds the flash, and the same folder again is a reboot. `car` (the arguments of `plug_in`) stands at the
     socket from the start; without one the socket is empty. `settings` are the simulator's beyond the board's, `tree` is the compiled firmware
-    where it is not the board's own, `heap` MicroPython's option where it is not that of HEAPS.
+    where it is not the board's own, `heap` MicroPython's option where it is not that of HEAPS, `simulator`
+    a folder with the simulator's modules, maybe compiled.
     """
 
     def __init__(
@@ -188,6 +190,7 @@ class SimulatedPlug(Process):
         settings: dict[str, Any] | None = None,
         tree: Path | None = None,
         heap: str | None = None,
+        simulator: Path = SIMULATOR,
     ) -> None:
         flash = folder / "flash"
         flash.mkdir(parents=True, exist_ok=True)
@@ -203,7 +206,7 @@ class SimulatedPlug(Process):
             server.settimeout(START_TIMEOUT_S)
             every = {"control": list(server.getsockname()), "car": car or {}, **_wiring(board), **(settings or {})}
             (folder / "sim.json").write_text(json.dumps(every))
-            environment = {"MICROPYPATH": f"{ROOT / 'firmware/sim'}:.frozen", "WATTSEAL_SIM": str(folder / "sim.json")}
+            environment = {"MICROPYPATH": f"{simulator}:.frozen", "WATTSEAL_SIM": str(folder / "sim.json")}
             micropython = [str(ROOT / "build/bin" / f"micropython-{port}"), "-X", f"heapsize={heap or HEAPS[port]}"]
             super().__init__([*micropython, str(tree / "main.py")], folder / "plug.log", cwd=flash, environment=environment)
             try:

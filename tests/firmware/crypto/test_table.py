@@ -21,6 +21,6 @@ def test_the_base_point_comes_out():
 
 def test_another_file_than_the_expected_one_is_refused():
     for digest in ("00" * 32, ""):
-        error = raises(ValueError, table.Table, "secp256k1_table.txt", digest)
-        assert "secp256k1_table.txt is damaged" in str(error)
-    raises(OSError, table.Table, "absent.txt", "")
+        error = raises(ValueError, table.Table, "secp256k1_table.bin", digest)
+        assert "secp256k1_table.bin is damaged" in str(error)
+    raises(OSError, table.Table, "absent.bin", "")

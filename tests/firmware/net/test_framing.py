@@ -13,11 +13,14 @@ class Stream:
     def __init__(self, *chunks):
         self._chunks = list(chunks)
 
-    async def read(self, size):
+    async def readinto(self, buffer):
         await asyncio.sleep(0)
         chunk = self._chunks.pop(0) if self._chunks else b""
-        assert len(chunk) <= size
-        return chunk
+        taken = chunk[: len(buffer)]
+        if len(taken) < len(chunk):
+            self._chunks.insert(0, chunk[len(taken) :])
+        buffer[: len(taken)] = taken
+        return len(taken)
 
 
 def test_a_frame_as_documented():
@@ -60,3 +63,13 @@ async def test_an_overlong_line_costs_one_error_and_little_memory():
         pass
     assert await lines.line() == b"next\n"
     assert await lines.line() is None
+
+
+async def test_lines_of_every_length_up_to_the_longest_come_through():
+    for length in (1, 127, 128, 129, 1023, 1024, 1025, MAX_FRAME - 1):
+        line = bytes([97 + length % 26]) * length + b"\n"
+        for size in (100, 1024, 5000):
+            text = line + b"short\n" + line
+            lines = LineReader(Stream(*[text[i : i + size] for i in range(0, len(text), size)]))
+            for expected in (line, b"short\n", line, None):
+                assert await lines.line() == expected, (length, size)

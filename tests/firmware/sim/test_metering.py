@@ -119,3 +119,78 @@ def test_transfers_that_fail_before_or_after_the_ic_has_answered_lose_nothing():
 
     _, ideal_mwh, booked_mwh = charged(plug, 60, strike)
     assert abs(booked_mwh - ideal_mwh) <= 2, (booked_mwh, ideal_mwh)
+
+
+def test_passing_either_end_of_the_register_costs_nothing():
+    plug = Plug()
+    for end in (1 << 23, 1 << 24):
+        world.settle()
+        world.meter.energy[0x21E] = end - 100_000.0  # a fifth of the charge before it
+        plug.run(1)
+        discarded = plug.meter.discarded
+        _, ideal_mwh, booked_mwh = charged(plug, 20)
+        assert int(world.meter.energy[0x21E]) > end
+        assert abs(booked_mwh - ideal_mwh) <= 2, (end, booked_mwh, ideal_mwh)
+        assert plug.meter.discarded == discarded
+
+
+def test_a_reset_that_looks_like_a_wrap_adds_nothing():
+    plug = Plug()
+    for before in ((1 << 24) - 1, (1 << 24) - 20_000, (1 << 23) - 1, 20_000, 1):
+
+        def strike(before=before):
+            world.settle()
+            world.meter.energy[0x21E] = float(before)
+            world.meter.reset(world.now_ms)
+
+        _, ideal_mwh, booked_mwh = charged(plug, 20, strike)
+        assert 0.9 * ideal_mwh < booked_mwh <= ideal_mwh + 1, (before, booked_mwh, ideal_mwh)
+
+
+def test_silence_freezes_the_register_and_is_flagged_and_a_short_one_loses_nothing():
+    plug = Plug()
+    for seconds, is_kept in ((10, True), (40, False)):
+        frozen = []
+
+        def strike(seconds=seconds, frozen=frozen):
+            world.failing_transfers = 1_000_000
+            plug.run(1)
+            before_mwh = plug.register.total_mwh
+            plug.run(seconds)
+            frozen.append(plug.register.total_mwh == before_mwh and not plug.meter.is_live)
+            world.failing_transfers = 0
+            plug.run(2)
+            frozen.append(plug.meter.is_live)
+
+        _, ideal_mwh, booked_mwh = charged(plug, 40, strike)
+        assert frozen == [True, True]
+        lost_mwh = ideal_mwh - booked_mwh
+        # A gap over 30 s books nothing: the register might have gone round. 10 A at 230 V are 639 mWh a second.
+        assert abs(lost_mwh) <= 2 if is_kept else 40 * 600 < lost_mwh < 43 * 650, (seconds, lost_mwh)
+
+
+def test_energy_that_flows_back_is_counted_apart_and_takes_nothing_from_what_flowed():
+    plug = Plug()
+    forward_mwh = charged(plug, 20)[2]
+    good = world.meter._gain
+    world.meter._gain = -good  # as a car that feeds the grid
+    world.meter.configure()
+    before_mwh = plug.register.total_mwh
+    _, ideal_mwh, booked_mwh = charged(plug, 20)
+    world.meter._gain = good
+    world.meter.configure()
+    assert forward_mwh > 10_000
+    assert ideal_mwh < -10_000
+    assert booked_mwh == 0
+    assert plug.register.total_mwh == before_mwh
+    assert abs(plug.register.reverse_mwh + ideal_mwh) <= 2, (plug.register.reverse_mwh, ideal_mwh)
+
+
+def test_under_the_no_load_threshold_nothing_is_booked():
+    plug = Plug()
+    before_mwh = plug.register.total_mwh
+    world.plug_in({"energy_wh": 5000, "current_ma": 26})
+    plug.contactor.close()
+    plug.run(60)
+    plug.contactor.open()
+    assert plug.register.total_mwh == before_mwh

@@ -40,7 +40,10 @@ class FilePartition:
         self.writes += 1
         position = block * SECTOR + offset
         old = self.peek(position, len(buf))
-        self.poke(position, bytes([byte & buf[index] for index, byte in enumerate(old)]))
+        new = bytearray(old)
+        for index in range(len(new)):
+            new[index] &= buf[index]
+        self.poke(position, new)
         if self.stuck is not None and position <= self.stuck < position + len(buf):
             self.poke(self.stuck, bytes([self.peek(self.stuck, 1)[0] & 0xFE]))
 
