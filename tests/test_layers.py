@@ -124,3 +124,34 @@ def reachable(module: str, found: dict[str, Path]) -> set[str]:
         seen.add(name)
         todo |= {other for other in top_level_imports(found[name]) if other in found and other != "plug"} - seen
     return seen
+
+
+def large_constants(path: Path) -> set[tuple[str, int]]:
+    """Return the (name without underscore, value) of a module's own constants of five digits and more: what one would copy instead of deriving it."""
+    found = set()
+    for node in ast.parse(path.read_text()).body:
+        value = node.value if isinstance(node, ast.Assign) else None
+        if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "const":
+            value = value.args[0]
+        if isinstance(value, ast.Constant) and type(value.value) is int and value.value > 9_999 and value.value & (value.value - 1):
+            found |= {(target.id.lstrip("_"), value.value) for target in node.targets if isinstance(target, ast.Name)}
+    return found
+
+
+def test_simulator_and_drivers_share_no_module_and_no_constant() -> None:
+    """Enforced: no import either way (above), no file in both, no file of the other side named in a text, no large constant of one name and value.
+
+    Not enforced: small numbers and powers of two (addresses, bits, a gain of one in a register) come from one data sheet and have to agree.
+    """
+    simulator = list((ROOT / "firmware/sim").glob("*.py"))
+    firmware = [ROOT / "firmware/main.py", *(path for path in (ROOT / "firmware/plug").rglob("*.py") if path.name != "__init__.py")]
+    assert not {path.read_bytes() for path in simulator} & {path.read_bytes() for path in firmware}
+    assert not [path for path in (*simulator, *firmware) if path.is_symlink()]
+    for path in simulator:
+        texts = [node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+        assert not [text for text in texts if "plug/" in text], path
+    ours = {constant: path.name for path in firmware for constant in large_constants(path)}
+    theirs = {constant: path.name for path in simulator for constant in large_constants(path)}
+    assert ours
+    assert theirs
+    assert not ours.keys() & theirs.keys(), [(constant, ours[constant], theirs[constant]) for constant in ours.keys() & theirs.keys()]

@@ -242,8 +242,8 @@ MUTANTS = (
     (
         "receipt: sent before it is in the journal",
         "session.py",
-        "        self._ledger.put_receipt(self._tag, receipt)\n        self._receipt = receipt",
-        "        self._receipt = receipt\n        self._ledger.put_receipt(self._tag, receipt)",
+        "        self._ledger.put_receipt(self._tag, receipt)\n        self._receipt_sequence = ",
+        '        self._receipt_sequence = fields["sequence"]\n        self._ledger.put_receipt(self._tag, receipt)\n        _ = ',
         "test_session.py::test_a_receipt_that_is_not_in_the_journal_is_not_sent",
     ),
     (
