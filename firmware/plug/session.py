@@ -52,8 +52,8 @@ OPENING_S = const(3)  # before validUntil: the contacts may wait for a low curre
 class Session:
     """The plug's one session: its voucher, totals and receipts. The guard moves the contactor at its word.
 
-    `facts`: rated_power_w, no_load_ma, continuous_ma, is_billing, has_load_sense, calibration (digest in hex). `host`: whom the plug works for, or None. `changed()` is called after anything
-    that the relay should hear about.
+    `facts`: rated_power_w, no_load_ma, continuous_ma, is_billing, has_load_sense, calibration (digest in hex). `host`: whom the plug works for,
+    or None. `changed()` is called after anything that the relay should hear about.
     """
 
     def __init__(self, signer, domain, clock, register, guard, ledger, host, terms, facts, changed):

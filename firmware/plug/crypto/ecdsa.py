@@ -66,14 +66,14 @@ def sign_steps(curve, scalar, secret, digest, x_below):
         for k in candidates:
             yield
             x, y = yield from curve.multiply_steps(k)
-            if not _is_on(curve, x, y):  # a signature with a damaged point and one with the right point would give the secret away
-                raise OSError("a signature went wrong: the table in flash or the memory is damaged; restart the plug")
             yield
             r = x if x < n else x - n
             w = inverse(k * blind % n, n)
             yield
             s = w * (z * blind + r * blinded_scalar) % n
             if r and s and x < x_below:
+                if not _is_on(curve, x, y):  # a signature with a damaged point and one with the right point would give the secret away
+                    raise OSError("a signature went wrong: the table in flash or the memory is damaged; restart the plug")
                 return r, s, y
     finally:
         candidates.close()

@@ -22,7 +22,7 @@ from wattseal.errors import (
     WrongChain,
 )
 from wattseal.protocol import framing
-from wattseal.protocol.messages import PROTOCOL_VERSION, Hello, Message, Offer, Ping, PlugMessage, Refused, Status, parse_plug_message
+from wattseal.protocol.messages import PROTOCOL_VERSION, Health, Hello, Message, Offer, Ping, PlugMessage, Refused, Status, parse_plug_message
 
 MAX_CONNECTIONS = 256
 MAX_REFUSED_FRAMES = 100  # of one connection
