@@ -38,6 +38,47 @@ def test_what_the_plug_refuses_leaves_the_connection_and_the_session_alone(bench
     assert bench.plug.ask(cmd="state")["contacts"] == 1
 
 
+def test_no_message_costs_the_link(bench: Bench) -> None:
+    bench.send(type="time", utc=NOW)
+    bench.plug.run(4)
+    voucher = dict.fromkeys(("pricePerKwh",), 10**1500) | {"nonce": bench.expect("offer")["nonce"]}
+    others = ("funding", "pricePerHour", "maxPowerW", "cap", "issuedAt", "validUntil")
+    voucher |= dict.fromkeys(others, 1) | dict.fromkeys(("driver", "host", "plug", "token"), "0x" + "11" * 20)
+    for message in (
+        {"type": "voucher", "voucher": voucher, "signature": "0x" + "11" * 65},
+        {"type": "time", "utc": 10**1900},
+        {"type": "budget", "current_ma": -(10**1900)},
+        {"type": "x" * 1900},
+    ):
+        bench.send(**message)
+        bench.plug.run(0.5)
+        assert bench.expect("refused")["code"] in ("malformed", "unknown_type"), message
+    bench.send(type="ping")
+    bench.expect("pong")
+
+
+def test_a_plug_restarts_only_between_sessions(bench: Bench) -> None:
+    session = bench.start()
+    bench.send(type="budget", current_ma=0)
+    assert bench.refusal(type="reboot") == "bad_state"
+    bench.stop(session)
+    bench.plug.run(6)
+    bench.expect_final()
+    bench.send(type="reboot")
+    with pytest.raises(LinkError):
+        bench.plug.run(1)
+
+
+def test_a_plug_tells_its_health(bench: Bench) -> None:
+    before = bench.expect("health")
+    bench.refusal(type="format_flash")
+    bench.plug.run(61)
+    after = bench.expect("health")
+    assert after["refused"] == before["refused"] + 1
+    assert after["uptime_s"] >= before["uptime_s"] + 60
+    assert after["crash"] is None
+
+
 def test_a_receipt_is_sent_again_on_every_connection_until_it_is_acknowledged(bench: Bench) -> None:
     session = bench.start()
     bench.plug.run(10)

@@ -2,7 +2,7 @@
 
 import in_order  # noqa: F401  before what it imports
 from plug.crypto import eip712
-from plug.errors import BadTerms, NotBilling, Tripped, WeldUnknown, WrongSession
+from plug.errors import BadTerms, JournalError, NotBilling, Tripped, WeldUnknown, WrongSession
 from plug.ledger import Ledger
 from plug.session import AUTHORISED, CHARGING, IDLE, SUSPENDED, Session
 from plug.storage.journal import Journal
@@ -111,6 +111,89 @@ def test_a_budget_suspends_and_resumes_without_ending():
     assert plug.register.total_mwh > energy_mwh
     plug.charge(900)  # nobody repeats the grant: it counts as 0
     assert plug.session.state == SUSPENDED
+
+
+def test_nothing_is_claimed_against_budget_or_schedule_even_for_a_moment():
+    midnight = NOW // 86_400 * 86_400
+    for terms in ({"site": True}, {"schedule": [{"from": "00:00", "to": "01:00"}]}):
+        plug = Plug(midnight + 3590, terms=terms)
+        plug.authorise(issuedAt=midnight + 3590, validUntil=midnight + 80_000)
+        plug.clock.now = midnight + 3610
+        claims = []
+        plug.guard.want = lambda closed, now_ms, final=False, claims=claims: claims.append(closed)
+        plug.lock()
+        plug.charge(5)
+        assert plug.session.state == SUSPENDED
+        assert True not in claims
+
+
+def test_a_dead_meter_starts_nothing():
+    plug = Plug().authorise()
+    plug.is_metering = False
+    plug.lock()
+    plug.charge(5)
+    assert (plug.session.state, plug.guard.is_open) == (AUTHORISED, True)
+
+
+def test_a_trip_that_was_cleared_at_once_still_ends_it():
+    plug = Plug().authorise().lock()
+    plug.charge(10)
+    plug.guard.trip, plug.guard.is_closed = "over_voltage", False
+    plug.session.account(0, 10)
+    plug.guard.trip = None
+    plug.charge(3)
+    assert plug.session.state == IDLE
+    assert plug.newest()["flags"] & FLAG_TRIP
+
+
+def test_what_never_closes_again_ends_it():
+    plug = Plug().authorise().lock()
+    plug.charge(10)
+    plug.guard.is_closed, plug.guard.waits_for = False, "meter"
+    plug.charge(603)
+    assert plug.session.state == IDLE
+
+
+def test_a_voucher_that_flash_did_not_keep_is_not_accepted():
+    plug = Plug()
+    message = plug.voucher()
+
+    def fail(tag, document):
+        raise JournalError("flash did not keep it")
+
+    plug.ledger.put_session = fail
+    raises(JournalError, plug.take, message)
+    assert plug.session.state == IDLE
+    assert plug.session.offer() is not None
+
+
+def test_a_reboot_before_the_first_wh_goes_on():
+    plug = Plug(total_mwh=1_000_500).authorise().lock()
+    plug.charge(120, current_ma=0)
+    plug.boot(NOW + 130)
+    plug.step()
+    assert plug.session.state == SUSPENDED
+    assert plug.session.was_charging
+
+
+def test_a_reboot_of_a_suspended_session_was_no_charge():
+    plug = Plug().authorise().lock()
+    plug.charge(10)
+    plug.session.take_budget(0)
+    plug.charge(2)
+    plug.boot(NOW + 20)
+    assert plug.session.state == SUSPENDED
+    assert not plug.session.was_charging
+
+
+def test_energy_through_a_weld_is_journalled_between_sessions_too():
+    plug = Plug()
+    plug.register.add(9_500)
+    plug.step()
+    assert plug.ledger.sample().total_mwh == 9_500
+    plug.register.add(500)
+    plug.step()
+    assert plug.ledger.sample().total_mwh == 9_500
 
 
 def test_a_site_charges_only_with_a_budget():

@@ -69,7 +69,7 @@ def test_digests_at_the_ends_of_the_range():
 
 def test_nonces_whose_point_has_no_v_are_passed_over():
     class Large:
-        order = N
+        order, prime, a, b = N, CURVE.prime, CURVE.a, CURVE.b
 
         def multiply_steps(self, k):
             asked.append(k)
@@ -84,6 +84,21 @@ def test_nonces_whose_point_has_no_v_are_passed_over():
         secp256k1.CURVE = CURVE
     assert len(asked) == 2
     assert secp256k1.recover(DIGEST, signature) == secp256k1.public_key(SECRET)
+
+
+def test_a_damaged_point_never_reaches_a_signature():
+    class Damaged:
+        order, prime, a, b = N, CURVE.prime, CURVE.a, CURVE.b
+
+        def multiply_steps(self, k):
+            x, y = yield from CURVE.multiply_steps(k)
+            return x, y ^ 1
+
+    secp256k1.CURVE = Damaged()
+    try:
+        raises(OSError, secp256k1.sign, SECRET, DIGEST)
+    finally:
+        secp256k1.CURVE = CURVE
 
 
 def test_random_numbers_do_not_change_a_signature():
