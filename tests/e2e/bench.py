@@ -134,8 +134,8 @@ class Bench:
             if receipt["flags"] & FLAG_FINAL:
                 return receipt
 
-    def start(self, closes: bool = True) -> str:
-        """Have a session charging; return its id. With `closes` False the contacts are not waited for."""
+    def start(self, closes: bool = True, **terms: int) -> str:
+        """Have a session charging, with other terms in its voucher; return its id. With `closes` False the contacts are not waited for."""
         self.send(type="time", utc=self.now)
         self.offer: dict[str, Any] | None = None
         for _ in range(5):
@@ -145,20 +145,21 @@ class Bench:
                 break
         offer = self.offer
         assert offer, f"no offer: {self.status}"
-        voucher = Voucher(
-            driver=signatures.address(DRIVER),
-            host=b"\x44" * 20,
-            plug=bytes.fromhex(self.hello["plug"][2:]),
-            token=bytes(20),
-            funding=0,
-            pricePerKwh=10**14,
-            pricePerHour=0,
-            maxPowerW=4600,
-            cap=10**18,
-            issuedAt=offer["issued_at"],
-            validUntil=offer["issued_at"] + 86_400,
-            nonce=offer["nonce"],
-        )
+        asked: dict[str, Any] = {
+            "driver": signatures.address(DRIVER),
+            "host": b"\x44" * 20,
+            "plug": bytes.fromhex(self.hello["plug"][2:]),
+            "token": bytes(20),
+            "funding": 0,
+            "pricePerKwh": 10**14,
+            "pricePerHour": 0,
+            "maxPowerW": 4600,
+            "cap": 10**18,
+            "issuedAt": offer["issued_at"],
+            "validUntil": offer["issued_at"] + 86_400,
+            "nonce": offer["nonce"],
+        }
+        voucher = Voucher(**asked | terms)
         signature = signatures.sign(DRIVER, voucher.digest(DOMAIN))
         self.send(type="voucher", voucher=voucher.to_wire(), signature="0x" + signature.hex())
         session: str = self.expect("session")["session"]

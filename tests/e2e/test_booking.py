@@ -4,15 +4,10 @@ import os
 import subprocess
 import tomllib
 from pathlib import Path
-from typing import Any
 
-import pytest
-from wattseal.demo import processes
-from wattseal.demo.processes import ROOT, SimulatedPlug
-from wattseal.protocol.messages import Voucher
+from wattseal.demo.processes import ROOT
 
-from tests.e2e import test_plug_link
-from tests.e2e.test_plug_link import CONTRACT, Bench
+from tests.e2e.bench import Bench
 
 PRINT_SAMPLE = """
 import esp32
@@ -24,16 +19,7 @@ print(sample.total_mwh, sample.reverse_mwh)
 
 
 class Board(Bench):
-    """A bench with another board, and settings of the simulator for it."""
-
-    def __init__(self, folder: Path, board: str, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-        self.board = board
-        monkeypatch.setattr(processes, "_wiring", lambda _: settings)
-        super().__init__(folder)
-
-    def boot(self, car: dict[str, int] | None = None) -> None:
-        self.plug = SimulatedPlug(self.folder, self.board, "x64", CONTRACT, self.server.getsockname()[1], car)
-        self.accept()
+    """A bench that reads the register in the status and in the journal."""
 
     def register_mwh(self, seconds: int) -> int:
         """Let time pass; return the register in the newest status."""
@@ -62,12 +48,11 @@ def front_end(board: str) -> dict[str, int]:
     return {name: meter[name] for name in ("shunt_uohm", "divider_upper_ohm", "divider_lower_ohm")}
 
 
-def test_what_is_counted_while_the_contactor_is_released_is_not_booked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_counted_while_the_contactor_is_released_is_not_booked(tmp_path: Path) -> None:
     """A board without load sense cannot know that its contacts have welded: the car goes on drawing, and nobody is billed."""
-    monkeypatch.setattr(test_plug_link, "Voucher", lambda **fields: Voucher(**fields | {"pricePerKwh": 0}))  # such a board serves no other
-    bench = Board(tmp_path, "bl0942_10a", {"meter": "bl0942", "front_end": front_end("bl0942_10a")}, monkeypatch)
+    bench = Board(tmp_path, "bl0942_10a")
     try:
-        session = bench.start()
+        session = bench.start(pricePerKwh=0)  # such a board serves no other
         bench.plug.ask(cmd="plug_in", energy_wh=5000, current_ma=8_000)
         charged_mwh = bench.register_mwh(125)
         assert charged_mwh > 40_000
@@ -83,9 +68,9 @@ def test_what_is_counted_while_the_contactor_is_released_is_not_booked(tmp_path:
         bench.server.close()
 
 
-def test_energy_that_flows_back_is_journalled_apart_and_takes_nothing_from_the_bill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_energy_that_flows_back_is_journalled_apart_and_takes_nothing_from_the_bill(tmp_path: Path) -> None:
     """A current transformer the wrong way round: all that the meter sees flows back."""
-    bench = Board(tmp_path, "desk_16a", {"front_end": front_end("desk_16a") | {"gain_error_ppm": -2_000_000}}, monkeypatch)
+    bench = Board(tmp_path, "desk_16a", settings={"front_end": front_end("desk_16a") | {"gain_error_ppm": -2_000_000}})
     try:
         bench.start()
         bench.plug.run(120)

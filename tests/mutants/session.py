@@ -4,16 +4,23 @@ MUTANTS = (
     (
         "start: without a lock",
         "session.py",
-        "if self._is_locked and is_plugged and (",
-        "if is_plugged and (",
+        "if self._is_locked and is_plugged and is_metering and (",
+        "if is_plugged and is_metering and (",
         "test_session.py::test_nothing_starts_before_the_lock",
     ),
     (
         "start: with an empty socket",
         "session.py",
-        "if self._is_locked and is_plugged and (",
-        "if self._is_locked and (",
+        "if self._is_locked and is_plugged and is_metering and (",
+        "if self._is_locked and is_metering and (",
         "test_session_claims.py::test_an_empty_socket_gets_no_power",
+    ),
+    (
+        "start: with a dead meter",
+        "session.py",
+        "if self._is_locked and is_plugged and is_metering and (",
+        "if self._is_locked and is_plugged and (",
+        "test_session_claims.py::test_a_dead_meter_starts_nothing",
     ),
     (
         "start: without a press",
@@ -172,8 +179,8 @@ MUTANTS = (
     (
         "end: a trip does not",
         "session.py",
-        "        trip = self._guard.trip\n        if trip:",
-        "        trip = self._guard.trip\n        if False:",
+        "        trip = self._trip or self._guard.trip\n        if trip:",
+        "        trip = self._trip or self._guard.trip\n        if False:",
         "test_session_claims.py::test_a_trip_ends_it_and_bars_the_next",
     ),
     (
