@@ -17,6 +17,7 @@ from typing import Any
 
 import bench_accuracy
 import bench_resources
+import instructions
 from eth_hash.auto import keccak
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -94,6 +95,15 @@ def firmware_memory() -> Iterator[Row]:
     for port in PORTS:
         found = firmware(port, "memory", "16m")["sign"]  # enough for the alternative with the collector off
         yield Row(f"heap for a signature, {port}", "bytes", found["ours"], "plain Python", found["plain"])
+
+
+def firmware_instructions() -> Iterator[Row]:
+    """Instructions of the 32-bit port, beside the most that one step may take: a sample of the meter waits for no more."""
+    if instructions.why_not():
+        return
+    for name, steps in instructions.measure().items():
+        yield Row(f"{name}, all {len(steps)} steps", "instructions", sum(steps), "limit of a step", instructions.STEP_LIMIT)
+        yield Row(f"{name}, longest step", "instructions", max(steps), "limit of a step", instructions.STEP_LIMIT)
 
 
 def native_code_size() -> Iterator[Row]:
@@ -228,6 +238,7 @@ def main() -> None:
     steps: dict[str, Callable[[], Iterator[Row]]] = {
         "hashing and signing": firmware_times,
         "memory": firmware_memory,
+        "instructions": firmware_instructions,
         "code size": native_code_size,
         "gas": gas,
         "store": store,

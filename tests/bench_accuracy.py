@@ -27,6 +27,7 @@ from accuracy import (
 )
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 LOADS_MW = (6_000, 12_000, 25_000, 60_000, 150_000, 500_000, 1_500_000, 2_300_000, 3_700_000)
@@ -136,33 +137,49 @@ def faults(board: str) -> dict[str, Any]:
     }
 
 
+def facts_table(rows: list[dict[str, Any]], title: str) -> Table:
+    """Return rows with the same keys as a table."""
+    result = Table(*(name.replace("_", " ") for name in rows[0]), title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1))
+    for row in rows:
+        result.add_row(*(f"{value:,}" if isinstance(value, int | float) else str(value) for value in row.values()))
+    return result
+
+
 def curve_table(rows: list[dict[str, Any]]) -> Table:
     """Return the error curves as a table."""
-    result = Table("board", "load, W", "power factor", "points", "meter's error, %", "register's, mWh", "worst, %", box=SIMPLE_HEAD, padding=(0, 1))
+    columns = ("board", "load, W", "PF", "meter, %", "register, mWh", "worst, %")
+    result = Table(*columns, title="Errors: meter against truth, register against meter", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1))
+    result.columns[0].no_wrap = True
     for column in result.columns[1:]:
         column.justify = "right"
+        column.no_wrap = True
     for row in rows:
         meter, register = (f"{low:.3g} .. {high:.3g}" for low, high in (row["meter_percent"], row["register_mwh"]))
         worst = "" if row["register_percent"] is None else f"{row['register_percent']:.3g}"
-        result.add_row(row["board"], f"{row['load_w']:g}", f"{row['power_factor']:g}", str(row["points"]), meter, register, worst)
+        result.add_row(row["board"], f"{row['load_w']:g}", f"{row['power_factor']:g}", meter, register, worst)
     return result
 
 
 def main(console: Console) -> None:
     """Measure everything; add it to build/bench.json."""
     rows: list[dict[str, Any]] = []
-    for board in BOARDS:
-        console.print(f"accuracy: error curve of {board}")
-        rows += curve(board)
+    struck: list[dict[str, Any]] = []
+    with Progress(TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console) as progress:
+        task = progress.add_task("", total=2 * len(BOARDS) + 1)
+        for board in BOARDS:
+            progress.update(task, description=f"error curve of {board}")
+            rows += curve(board)
+            progress.advance(task)
+        progress.update(task, description="954 sessions")
+        replayed = caltech()
+        progress.advance(task)
+        for board in BOARDS:
+            progress.update(task, description=f"bus faults, {board}")
+            struck.append(faults(board))
+            progress.advance(task)
     console.print(curve_table(rows))
-    console.print("accuracy: the Caltech sessions, some minutes")
-    replayed = caltech()
-    console.print(replayed)
-    struck = []
-    for board in BOARDS:
-        console.print(f"accuracy: faults of the bus, {board}")
-        struck.append(faults(board))
-        console.print(struck[-1])
+    console.print(facts_table([replayed], "The Caltech sessions"))
+    console.print(facts_table(struck, "Faults of the bus"))
     path = ROOT / "build/bench.json"
     found = json.loads(path.read_text()) if path.exists() else {}
     path.write_text(json.dumps(found | {"accuracy": {"curve": rows, "caltech": replayed, "faults": struck}}, indent=2) + "\n")
