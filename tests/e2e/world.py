@@ -55,7 +55,7 @@ class World:
     def boot(self, car: dict[str, int] | None = None, reset_cause: str = "power_on") -> None:
         """Start the plug, with a car at the socket or an empty one, and let it connect."""
         self.true_before_mwh, self.before_s = self.true_mwh, self.at_s
-        self.plug = SimulatedPlug(self.folder, BOARD, "x64", CONTRACT, self.server.getsockname()[1], car=car, settings={"reset_cause": reset_cause})
+        self.plug = SimulatedPlug(self.folder, BOARD, "x64", CONTRACT, self.server.getsockname()[1], car=car, settings={"reset_cause": reset_cause, "bus_time": True})
         self.locked: set[str] = set()
         self.budget: tuple[int, float] | None = None
         self.register_mwh = 0
