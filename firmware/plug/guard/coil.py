@@ -9,7 +9,7 @@ from plug.guard.limits import NEVER
 
 LOW_MA = const(1_000)  # opening at this or below wears nothing
 _HOLD_MS = const(100)  # what the upstream breaker gets
-_QUIET_MS = const(20)  # one period without a report: the breaker has done it
+_QUIET_MS = const(30)  # a period and a half without a report, which come every half period: the breaker has done it
 
 
 def peak_to_rms(peak_ma):

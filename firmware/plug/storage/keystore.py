@@ -2,16 +2,29 @@
 
 import os
 
+from micropython import const
+
+from plug.errors import JournalError
+
 _KEY = "secret"
+_NOT_FOUND = const(-0x1102)  # ESP_ERR_NVS_NOT_FOUND
 
 
 def load(nvs):
-    """Return the 32-byte secret kept in an `esp32.NVS` namespace, or None where there is none."""
+    """Return the 32-byte secret kept in an `esp32.NVS` namespace, or None where there is none.
+
+    Raises JournalError where something else is kept, or it cannot be read: a new key would orphan unpaid receipts.
+    """
     secret = bytearray(32)
     try:
-        return bytes(secret) if nvs.get_blob(_KEY, secret) == 32 else None
-    except OSError:
-        return None
+        length = nvs.get_blob(_KEY, secret)
+    except OSError as error:
+        if error.errno == _NOT_FOUND:
+            return None
+        raise JournalError(f"the device key cannot be read from NVS ({error}): restart; erase NVS only when every receipt is settled")
+    if length != len(secret):
+        raise JournalError(f"NVS keeps a device key of {length} bytes, not 32: erase it only when every receipt is settled")
+    return bytes(secret)
 
 
 def create(nvs):
