@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.e2e.world import World
@@ -81,6 +81,10 @@ EVENTS = st.one_of(
     event("charge"),
     event("charge"),
     event("charge"),
+    st.sampled_from(BAD_VOUCHERS).map(lambda changes: ("charge", (), {"is_valid": False, **changes})),
+    event("charge", st.integers(0, 9)),
+    event("finish", st.sampled_from(["stop", "end"])),
+    event("finish", st.sampled_from(["stop", "end"])),
     event("advance", st.sampled_from([0.1, 1, 5])),
     event("advance", st.sampled_from([40, 330, 1_000, 2_000])),
     event("time", st.sampled_from([0, 0, 30, -5_000, 400, 3_700, 100_000, 4_294_967_295 - 1_790_100_000])),
@@ -131,6 +135,9 @@ EVENTS = st.one_of(
     print_blob=False,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 )
+@example([("charge", (), {"is_valid": False, **changes}) for changes in BAD_VOUCHERS])  # what chance seldom brings together
+@example([("charge", (), {}), ("finish", ("stop",), {}), ("charge", (0,), {}), ("charge", (), {}), ("finish", ("end",), {}), ("charge", (0,), {})])
+@example([("charge", (), {}), ("unplug", (), {}), ("advance", (5,), {}), ("charge", (0,), {}), ("charge", (), {}), ("power_cut", (True,), {})])
 @given(st.lists(EVENTS, min_size=8, max_size=30))
 def test_no_sequence_of_events_closes_the_contactor_without_a_valid_session(history: list[tuple[str, tuple[Any, ...], dict[str, Any]]]) -> None:
     with tempfile.TemporaryDirectory() as folder:

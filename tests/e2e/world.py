@@ -55,7 +55,9 @@ class World:
     def boot(self, car: dict[str, int] | None = None, reset_cause: str = "power_on") -> None:
         """Start the plug, with a car at the socket or an empty one, and let it connect."""
         self.true_before_mwh, self.before_s = self.true_mwh, self.at_s
-        self.plug = SimulatedPlug(self.folder, BOARD, "x64", CONTRACT, self.server.getsockname()[1], car=car, settings={"reset_cause": reset_cause})
+        self.plug = SimulatedPlug(
+            self.folder, BOARD, "x64", CONTRACT, self.server.getsockname()[1], car=car, settings={"reset_cause": reset_cause, "bus_time": True}
+        )
         self.locked: set[str] = set()
         self.budget: tuple[int, float] | None = None
         self.register_mwh = 0
@@ -312,12 +314,20 @@ class World:
     def settle(self, index: int | None) -> None:
         self.say(type="settled", session=self.pick(index))
 
-    def charge(self) -> None:
-        """All that a charge needs, in order."""
+    def charge(self, again: int | None = None, **changes: Any) -> None:
+        """All that a charge needs, in order; with an earlier voucher `again`, or with what `voucher` takes."""
         self.time(0)
         self.advance(3)
-        self.voucher()
+        if again is None:
+            self.voucher(**changes)
+        else:
+            self.replay(again)
         self.plug_in()
         self.advance(1)
         self.lock(None)
         self.advance(8)
+
+    def finish(self, how: str) -> None:
+        """End the plug's session in one of the ways that are somebody's word, and wait until it is over."""
+        getattr(self, how)(None)
+        self.advance(GRACE_S + 1)
