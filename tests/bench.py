@@ -102,8 +102,11 @@ def firmware_instructions() -> Iterator[Row]:
     if instructions.why_not():
         return
     for name, steps in instructions.measure().items():
-        yield Row(f"{name}, all {len(steps)} steps", "instructions", sum(steps), "limit of a step", instructions.STEP_LIMIT)
-        yield Row(f"{name}, longest step", "instructions", max(steps), "limit of a step", instructions.STEP_LIMIT)
+        if len(steps) > 1:
+            yield Row(f"{name}, all {len(steps)} steps", "instructions", sum(steps), "limit of a step", instructions.STEP_LIMIT)
+            yield Row(f"{name}, longest step", "instructions", max(steps), "limit of a step", instructions.STEP_LIMIT)
+        elif name != "nothing":
+            yield Row(name, "instructions", steps[0], "limit of a step", instructions.STEP_LIMIT)
 
 
 def native_code_size() -> Iterator[Row]:

@@ -181,7 +181,7 @@ class App:
         return {
             "type": "health",
             "uptime_s": self._clock.tick() // 1000,
-            "refused": self._commands.refused,
+            "refused": self._commands.refused + self._link.refused,
             "damaged": self._ledger.damaged,
             "meter_failures": meter.failures,
             "meter_discarded": meter.discarded,

@@ -72,9 +72,11 @@ def test_a_plug_restarts_only_between_sessions(bench: Bench) -> None:
 def test_a_plug_tells_its_health(bench: Bench) -> None:
     before = bench.expect("health")
     bench.refusal(type="format_flash")
+    bench.connection.sendall(b"x" * 3000 + b"\n")
+    bench.expect("refused")
     bench.plug.run(62)
     after = bench.expect("health")
-    assert after["refused"] == before["refused"] + 1
+    assert after["refused"] == before["refused"] + 2
     assert after["uptime_s"] >= 60
     assert after["crash"] is None
 

@@ -43,6 +43,7 @@ class Link:
         self._heard_ms = 0
         self._answered = False
         self.is_up = False
+        self.refused = 0  # lines that were none
 
     def send(self, message):
         """Queue a message that may be lost; the oldest gives way. Without a connection it is dropped."""
@@ -147,6 +148,7 @@ class Link:
         await asyncio.wait_for(writer.drain(), SEND_S)
 
     def _refuse(self, code, message):
+        self.refused += 1
         self.send({"type": "refused", "code": code, "message": message, "session": None})
 
     async def _receive(self, lines):
