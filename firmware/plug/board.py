@@ -41,7 +41,7 @@ METER = {
 GUARD = {
     "continuous_ma": 10000,
     "instant_peak_ma": 50000,
-    "breaking_capacity_ma": 30000,
+    "breaking_capacity_ma": 40000,
     "over_voltage_mv": 264500,
     "under_voltage_mv": 184000,
     "frequency_min_mhz": 47500,

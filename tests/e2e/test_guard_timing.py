@@ -48,7 +48,7 @@ BUSY = (
                 pass
 """,
 )
-STRONG_CONTACTS = ("plug/board.py", '"breaking_capacity_ma": 30000', '"breaking_capacity_ma": 300000')
+STRONG_CONTACTS = ("plug/board.py", '"breaking_capacity_ma": 40000', '"breaking_capacity_ma": 300000')
 
 
 def lag_ms(before: float, after: float, limit: float) -> float:

@@ -16,6 +16,7 @@ CONNECT_S = const(15)
 SEND_S = const(30)
 WAKE_MS = const(5_000)
 LONGEST_PAUSE_S = const(60)
+_REPLIES = ("pong", "refused")
 
 
 class Link:
@@ -46,11 +47,13 @@ class Link:
         self.refused = 0  # lines that were none
 
     def send(self, message):
-        """Queue a message that may be lost; the oldest gives way. Without a connection it is dropped."""
+        """Queue a message that may be lost; the oldest reply gives way, a status only to other news. Without a connection it is dropped."""
+        queue = self._queue
         if self.is_up:
-            if len(self._queue) >= QUEUE_LENGTH:
-                self._queue.pop(0)
-            self._queue.append(message)
+            if len(queue) >= QUEUE_LENGTH:
+                replies = [place for place in range(len(queue)) if queue[place]["type"] in _REPLIES]
+                queue.pop(replies[0] if replies else 0)
+            queue.append(message)
         self._wake.set()
 
     def acknowledge(self, session, sequence):
