@@ -161,7 +161,9 @@ def wear(sessions, samples, receipts):
     tag = sorted(ledger._ended)[0]
     document, receipt = ledger.entry(tag)
     guard, sample = ledger.guard(), ledger.sample()
-    image[:] = b"\xff" * len(image)
+    blank = b"\xff" * flash.SECTOR
+    for place in range(0, len(image), flash.SECTOR):  # a piece of all its length need not be there any more
+        image[place : place + flash.SECTOR] = blank
     new = open_ledger(Journal(esp32.Partition("journal")), False)
     for number in range(2 * CAPACITY + sessions):
         if number == 2 * CAPACITY:
