@@ -118,7 +118,6 @@ BOARD_MODULE = '''\
 # {description}
 NAME = "{name}"
 RATED_CURRENT_MA = {rated_current_ma}
-RATED_VOLTAGE_MV = {rated_voltage_mv}
 RATED_POWER_W = {rated_power_w}
 PINS = {pins}
 CONTACTOR_ACTIVE_HIGH = {active_high}

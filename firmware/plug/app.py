@@ -65,7 +65,7 @@ def _open_thermometers():
         return None, None
     from plug.drivers.thermometer import Thermometer
 
-    table = tuple(reversed(board.NTC)) if board.NTC[0][0] > board.NTC[-1][0] else board.NTC
+    table = tuple(reversed(board.NTC))  # the board file has the coldest first
     return tuple(Thermometer(board.PINS[key], table) if key in board.PINS else None for key in ("ntc_contact", "ntc_plug"))
 
 

@@ -3,7 +3,6 @@
 # household socket outlet, 10 A continuous
 NAME = "socket_10a"
 RATED_CURRENT_MA = 10000
-RATED_VOLTAGE_MV = 230000
 RATED_POWER_W = 2300
 PINS = {
     "contactor": 25,
