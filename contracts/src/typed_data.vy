@@ -60,3 +60,35 @@ RECEIPT_TYPE_HASH: constant(bytes32) = keccak256("Receipt(bytes32 session,uint32
 def hash_receipt(values: Receipt) -> bytes32:
     # every field is one word, so the ABI encoding is EIP-712's encodeData of a Receipt
     return keccak256(abi_encode(RECEIPT_TYPE_HASH, values))
+
+
+struct Enrol:
+    plug: address
+    host: address
+    epoch: uint64
+
+
+ENROL_TYPE_HASH: constant(bytes32) = keccak256("Enrol(address plug,address host,uint64 epoch)")
+
+
+@internal
+@pure
+def hash_enrol(values: Enrol) -> bytes32:
+    # every field is one word, so the ABI encoding is EIP-712's encodeData of a Enrol
+    return keccak256(abi_encode(ENROL_TYPE_HASH, values))
+
+
+struct Retire:
+    plug: address
+    successor: address
+    epoch: uint64
+
+
+RETIRE_TYPE_HASH: constant(bytes32) = keccak256("Retire(address plug,address successor,uint64 epoch)")
+
+
+@internal
+@pure
+def hash_retire(values: Retire) -> bytes32:
+    # every field is one word, so the ABI encoding is EIP-712's encodeData of a Retire
+    return keccak256(abi_encode(RETIRE_TYPE_HASH, values))

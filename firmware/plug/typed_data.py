@@ -30,6 +30,16 @@ TYPES = {
         ("uint32", "flags"),
         ("bytes32", "evidence"),
     ),
+    "Enrol": (
+        ("address", "plug"),
+        ("address", "host"),
+        ("uint64", "epoch"),
+    ),
+    "Retire": (
+        ("address", "plug"),
+        ("address", "successor"),
+        ("uint64", "epoch"),
+    ),
     "Stop": (("bytes32", "session"),),
 }
 

@@ -46,6 +46,8 @@ RECEIPT = {
     "flags": 2,
     "evidence": "0x2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824",
 }
+ENROL = {"plug": VOUCHER["plug"], "host": VOUCHER["host"], "epoch": 1}
+RETIRE = {"plug": VOUCHER["plug"], "successor": "0xe57bfe9f44b819898f47bf37e5af72a0783e1141", "epoch": 2}
 STOP = {"session": RECEIPT["session"]}
 
 
@@ -90,6 +92,10 @@ CASES = [
         6,
     ),
     ("a receipt just above small integers", "Receipt", filled("Receipt", lambda width: 2**30, "7f"), 42161, CONTRACT, 7),
+    ("an enrolment", "Enrol", ENROL, 31337, CONTRACT, 3),
+    ("an enrolment of largest values", "Enrol", filled("Enrol", lambda width: 2**width - 1, "ff"), LARGEST_CHAIN_ID, CONTRACT, 9),
+    ("a retirement", "Retire", RETIRE, 31337, CONTRACT, 3),
+    ("a retirement of zeros", "Retire", filled("Retire", lambda width: 0, "00"), 1, CONTRACT, 10),
     ("a stop", "Stop", STOP, 31337, CONTRACT, 1),
     ("a stop of ones on chain 0", "Stop", {"session": "0x" + "ff" * 32}, 0, CONTRACT, 8),
 ]

@@ -107,6 +107,24 @@ class Stop(Struct):
     session: bytes
 
 
+@dataclass(frozen=True)
+class Enrol(Struct):
+    """A plug's word for whom it works, from an epoch on."""
+
+    plug: bytes
+    host: bytes
+    epoch: int
+
+
+@dataclass(frozen=True)
+class Retire(Struct):
+    """A plug's last word: its key is given up for its successor's."""
+
+    plug: bytes
+    successor: bytes
+    epoch: int
+
+
 def due(voucher: Voucher, receipt: Receipt) -> int:
     """Return what the contract owes the host for a receipt, in token base units."""
     wh = min(receipt.energyWh, voucher.maxPowerW * receipt.activeSeconds // 3600)

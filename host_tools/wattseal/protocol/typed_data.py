@@ -32,6 +32,16 @@ TYPES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
         ("uint32", "flags"),
         ("bytes32", "evidence"),
     ),
+    "Enrol": (
+        ("address", "plug"),
+        ("address", "host"),
+        ("uint64", "epoch"),
+    ),
+    "Retire": (
+        ("address", "plug"),
+        ("address", "successor"),
+        ("uint64", "epoch"),
+    ),
     "Stop": (("bytes32", "session"),),
 }
 

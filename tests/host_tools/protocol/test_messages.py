@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from wattseal.errors import Malformed, ProtocolError, UnknownType
 from wattseal.protocol import eip712, messages, signatures
-from wattseal.protocol.messages import Receipt, Stop, Struct, Voucher, due, parse_plug_message, to_hex
+from wattseal.protocol.messages import Enrol, Receipt, Retire, Stop, Struct, Voucher, due, parse_plug_message, to_hex
 from wattseal.protocol.typed_data import TYPES
 
 from tests.host_tools.conftest import Actors
@@ -135,7 +135,7 @@ VECTORS = json.loads((Path(__file__).parents[2] / "vectors/typed_data.json").rea
 
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["name"])
 def test_the_vectors_are_reproduced(vector: dict[str, Any]) -> None:
-    struct = {"Voucher": Voucher, "Receipt": Receipt, "Stop": Stop}[vector["type"]].from_wire(vector["values"])
+    struct = {struct.__name__: struct for struct in (Voucher, Receipt, Stop, Enrol, Retire)}[vector["type"]].from_wire(vector["values"])
     domain = eip712.domain_separator(vector["chain_id"], bytes.fromhex(vector["contract"][2:]))
     secret = bytes.fromhex(vector["secret"][2:])
     assert to_hex(domain) == vector["domain_separator"]
