@@ -10,8 +10,12 @@ from types import SimpleNamespace
 import boa
 import pytest
 from boa.util.abi import Address
+from boa.vm.py_evm import deregister_raw_precompile, register_raw_precompile
 from eth_account import Account
 from eth_account.messages import encode_typed_data
+from eth_utils import keccak
+
+from tests.contracts import p256
 
 ROOT = Path(__file__).resolve().parents[2]
 START = 1_772_374_800  # chain time when a test begins
@@ -38,6 +42,7 @@ def actors():
         other_driver=Account.from_key(b"\x02" * 32),
         plug=Account.from_key(b"\x03" * 32),
         other_plug=Account.from_key(b"\x04" * 32),
+        p256_plug=p256.P256Account(5),
         host=Address("0x" + "0a" * 20),
         other_host=Address("0x" + "0b" * 20),
         relay=Address("0x" + "0c" * 20),
@@ -55,7 +60,15 @@ def source():
 
 
 @pytest.fixture(scope="session")
-def wattseal(source):
+def p256_precompile():
+    """Give boa's chain, which stops at the rules of Prague, the precompile of EIP-7951."""
+    register_raw_precompile(p256.PRECOMPILE, p256.precompile)
+    yield
+    deregister_raw_precompile(p256.PRECOMPILE)
+
+
+@pytest.fixture(scope="session")
+def wattseal(source, p256_precompile):
     boa.env.timestamp = START
     return source.deploy()
 
@@ -85,7 +98,7 @@ def wallet_source():
 
 @pytest.fixture(scope="session")
 def sign(wattseal, definition):
-    """Return a function of account, type name and values that makes r || s || v with eth_account; the domain can be changed."""
+    """Return a function of account, type name and values that signs what eth_account hashes; the domain can be changed."""
 
     def sign(account, type_name, values, chain_id=None, contract=None):
         domain = definition["domain"] | {
@@ -93,7 +106,10 @@ def sign(wattseal, definition):
             "verifyingContract": str(contract or wattseal.address),
         }
         fields = [{"type": kind, "name": field} for kind, field in definition["types"][type_name]]
-        signature = account.sign_message(encode_typed_data(domain, {type_name: fields}, values)).signature
+        message = encode_typed_data(domain, {type_name: fields}, values)
+        if isinstance(account, p256.P256Account):
+            return account.sign_digest(keccak(b"\x19\x01" + message.header + message.body))
+        signature = account.sign_message(message).signature
         return signature[:64] + bytes([signature[64] - 27])
 
     return sign
