@@ -26,9 +26,10 @@ _STATUS_SHIFT = 248
 
 def _canonical(parameter: dict[str, Any]) -> str:
     """Return a parameter's type as it stands in a signature."""
-    if parameter["type"] == "tuple":
-        return f"({','.join(map(_canonical, parameter['components']))})"
-    return str(parameter["type"])
+    kind: str = parameter["type"]
+    if not kind.startswith("tuple"):
+        return kind
+    return f"({','.join(map(_canonical, parameter['components']))}){kind.removeprefix('tuple')}"  # with the brackets of an array
 
 
 def _parameters(kind: str) -> dict[tuple[str, int], list[str]]:
