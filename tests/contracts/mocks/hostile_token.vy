@@ -11,6 +11,7 @@ blocked: public(HashMap[address, bool])
 answers_false: public(bool)
 target: public(address)
 call_on_transfer: public(Bytes[1024])
+called: public(bool)
 reentered: public(bool)
 
 
@@ -42,6 +43,11 @@ def reenter(target: address, data: Bytes[1024]):
 
 
 @external
+def run(target: address, data: Bytes[1024]):
+    raw_call(target, data)
+
+
+@external
 def permit(owner: address, spender: address, amount: uint256, deadline: uint256, v: uint8, r: bytes32, s: bytes32):
     raise "no permit"
 
@@ -58,10 +64,18 @@ def transferFrom(sender: address, receiver: address, amount: uint256) -> Bytes[3
     return self._transfer(sender, receiver, amount)
 
 
+@external
+def receiveWithAuthorization(
+    sender: address, receiver: address, amount: uint256, valid_after: uint256, valid_before: uint256, nonce: bytes32, v: uint8, r: bytes32, s: bytes32
+):
+    self._transfer(sender, receiver, amount)
+
+
 @internal
 def _transfer(sender: address, receiver: address, amount: uint256) -> Bytes[32]:
     assert not self.blocked[sender] and not self.blocked[receiver], "blocked"
     if self.target != empty(address):
+        self.called = True
         self.reentered = raw_call(self.target, self.call_on_transfer, revert_on_failure=False)
     if self.answers_false:
         return slice(concat(empty(bytes32), b""), 0, 32)
