@@ -27,7 +27,7 @@ from wattseal.demo.driver import Driver
 from wattseal.demo.processes import CHAIN_ID, ROOT, Chain
 from wattseal.demo.replay import CAR_CURRENT_MA, Replay
 from wattseal.gateway.client import Gateway
-from wattseal.gateway.contract import call_data
+from wattseal.gateway.contract import call_data, claim
 from wattseal.gateway.submit import deploy
 from wattseal.gateway.wallet import Wallet
 from wattseal.protocol import ocmf, signatures
@@ -166,7 +166,7 @@ def gas() -> Iterator[Row]:
             final = receipt(session, issued_at, 1)
             signature = signatures.sign(key("plug"), final.digest(wallet.domain))
             used = gateway.settle(terms, final, signature).gas_used
-            least = floor(call_data("settle", terms, final, signature), 1, CHANGED_SLOT_GAS + 2 * slot_gas, [(3, 96)], FREED_SLOT_REFUND)
+            least = floor(call_data("settle", claim(terms, final, signature)), 1, CHANGED_SLOT_GAS + 2 * slot_gas, [(3, 96)], FREED_SLOT_REFUND)
             yield Row(f"final settle, {balances}", "gas", used, "floor", least)
 
 

@@ -66,18 +66,19 @@ event Withdrawn:
     amount: uint256
 
 
-# one claim of settle_many: the arguments of settle
+# What settle takes: voucher and receipt as the words that were signed, which are copied, not decoded. Those of a lock were checked when it was opened.
+# A plug's signature is r, s, v, 0 or r, s, x, y, a driver's r, s, v or zeros.
 struct Claim:
-    voucher: typed_data.Voucher
-    receipt: typed_data.Receipt
-    plugSignature: Bytes[128]
-    driverSignature: Bytes[65]
+    voucher: typed_data.VoucherWords
+    receipt: typed_data.ReceiptWords
+    plugSignature: uint256[4]
+    driverSignature: uint256[3]
 
 
 MAX_CLAIMS: constant(uint256) = 100
 
-LOCK: constant(uint8) = 0
-TAB: constant(uint8) = 1
+LOCK: constant(uint256) = 0
+TAB: constant(uint256) = 1
 
 OPEN: public(constant(uint256)) = 1
 CLOSED: public(constant(uint256)) = 2
@@ -95,7 +96,7 @@ GRACE: public(constant(uint256)) = typed_data.GRACE
 EXIT_DELAY: public(constant(uint256)) = 30 * 86400
 
 # a receipt with an unknown flag among these says something this contract does not understand
-UNKNOWN_FLAGS: constant(uint32) = 2**16 - 1 - typed_data.KNOWN_FLAGS
+UNKNOWN_FLAGS: constant(uint256) = 2**16 - 1 - typed_data.KNOWN_FLAGS
 
 # why a receipt is not settled: the text is the code
 SETTLED: constant(bytes32) = empty(bytes32)
@@ -118,7 +119,7 @@ DOMAIN_SEPARATOR: public(immutable(bytes32))
 
 sessions: HashMap[bytes32, uint256]  # status << 248 | paid
 tabs: HashMap[bytes32, uint256]  # balance << 128 | exitAt
-balance_of: public(HashMap[address, HashMap[address, uint256]])  # owner, token
+balances: HashMap[uint256, HashMap[uint256, uint256]]  # owner, token: addresses as words
 
 
 @deploy
@@ -174,16 +175,13 @@ def open_with_authorization(v: typed_data.Voucher, authorization: Bytes[65]):
 
 
 @external
-def settle(v: typed_data.Voucher, r: typed_data.Receipt, plug_signature: Bytes[128], driver_signature: Bytes[65] = b""):
+def settle(c: Claim):
     """
     @notice Pay the host what the receipt adds to the receipts settled before; a final receipt that is paid in full also closes the session.
     @dev Anyone may call. Calls nothing but precompiles.
-    @param v The voucher of the session.
-    @param r The receipt.
-    @param plug_signature The plug's over the receipt.
-    @param driver_signature The driver's over the voucher, for a session on a tab; nobody looks at it for a lock, which was signed for at its opening.
+    @param c The claim. A driver's signature is looked at for a session on a tab only: a lock was signed for at its opening.
     """
-    code: bytes32 = self._settle(Claim(voucher=v, receipt=r, plugSignature=plug_signature, driverSignature=driver_signature))
+    code: bytes32 = self._settle(c)
     assert code == SETTLED, self._text(code)
 
 
@@ -191,7 +189,7 @@ def settle(v: typed_data.Voucher, r: typed_data.Receipt, plug_signature: Bytes[1
 def settle_many(claims: DynArray[Claim, MAX_CLAIMS]) -> DynArray[bytes32, MAX_CLAIMS]:
     """
     @notice Settle each claim in order. One that is refused changes nothing and does not stop the others.
-    @param claims The arguments of settle for each.
+    @param claims The claims.
     @return For each claim zero, or the code with which settle refuses it, as text.
     """
     codes: DynArray[bytes32, MAX_CLAIMS] = []
@@ -210,12 +208,12 @@ def release(v: typed_data.Voucher):
     session: bytes32 = self._session_of(v)
     word: uint256 = self.sessions[session]
     paid: uint256 = word & PAID_MASK
-    if v.funding == TAB:
+    if convert(v.funding, uint256) == TAB:
         assert word >> STATUS_SHIFT != CLOSED, "not_open"
         self.sessions[session] = (CLOSED << STATUS_SHIFT) | paid
     else:
         assert word >> STATUS_SHIFT == OPEN, "not_open"
-        self._close_lock(v, session, paid)
+        self._close_lock(convert(v.driver, uint256), convert(v.token, uint256), convert(v.cap, uint256), convert(v.issuedAt, uint256), session, paid)
     log Closed(session=session, driver=v.driver, paid=paid)
 
 
@@ -225,13 +223,13 @@ def refund(v: typed_data.Voucher):
     @notice Close a lock after the time for claims and give the driver what is not paid. Anyone may call.
     @param v The voucher of the session.
     """
-    assert self._is_past_claim(v.validUntil), "too_early"
+    assert self._is_past_claim(convert(v.validUntil, uint256)), "too_early"
     session: bytes32 = self._session_of(v)
     word: uint256 = self.sessions[session]
     # money of a tab's session never left the tab
-    assert v.funding == LOCK and word >> STATUS_SHIFT == OPEN, "not_open"
+    assert convert(v.funding, uint256) == LOCK and word >> STATUS_SHIFT == OPEN, "not_open"
     paid: uint256 = word & PAID_MASK
-    self._close_lock(v, session, paid)
+    self._close_lock(convert(v.driver, uint256), convert(v.token, uint256), convert(v.cap, uint256), convert(v.issuedAt, uint256), session, paid)
     log Closed(session=session, driver=v.driver, paid=paid)
 
 
@@ -292,7 +290,7 @@ def exit(host: address, plug: address, token: address):
     assert exit_at != 0 and block.timestamp >= exit_at, "too_early"
     amount: uint256 = word >> BALANCE_SHIFT
     self.tabs[tab] = 0
-    self.balance_of[msg.sender][token] += amount
+    self.balances[convert(msg.sender, uint256)][convert(token, uint256)] += amount
     log Exited(tab=tab, amount=amount)
 
 
@@ -361,6 +359,18 @@ def tab_of(driver: address, host: address, plug: address, token: address) -> (ui
 
 
 @external
+@view
+def balance_of(owner: address, token: address) -> uint256:
+    """
+    @notice What an owner can withdraw.
+    @param owner The owner.
+    @param token The token, or the empty address for the native coin.
+    @return The amount.
+    """
+    return self.balances[convert(owner, uint256)][convert(token, uint256)]
+
+
+@external
 @pure
 def due(v: typed_data.Voucher, r: typed_data.Receipt) -> uint256:
     """
@@ -369,7 +379,14 @@ def due(v: typed_data.Voucher, r: typed_data.Receipt) -> uint256:
     @param r The receipt.
     @return The amount, at most the cap.
     """
-    return self._due(v, r)
+    return self._due(
+        convert(v.pricePerKwh, uint256),
+        convert(v.pricePerHour, uint256),
+        convert(v.maxPowerW, uint256),
+        convert(v.cap, uint256),
+        convert(r.activeSeconds, uint256),
+        convert(r.energyWh, uint256),
+    )
 
 
 @internal
@@ -392,34 +409,47 @@ def _tab_of(driver: address, host: address, plug: address, token: address) -> by
 
 @internal
 @view
-def _is_past_claim(valid_until: uint64) -> bool:
+def _is_past_claim(valid_until: uint256) -> bool:
     # the one guard between settle and refund, so that one of them is always possible and never both
-    return block.timestamp > unsafe_add(convert(valid_until, uint256), GRACE)
+    return block.timestamp > unsafe_add(valid_until, GRACE)
 
 
 @internal
 @pure
-def _are_terms_good(v: typed_data.Voucher) -> bool:
-    issued_at: uint256 = convert(v.issuedAt, uint256)
-    valid_until: uint256 = convert(v.validUntil, uint256)
+def _are_terms_good(driver: uint256, host: uint256, plug: uint256, cap: uint256, issued_at: uint256, valid_until: uint256) -> bool:
     return (
-        v.driver != empty(address)
-        and v.host != empty(address)
-        and v.plug != empty(address)
-        and v.cap > 0
+        driver != 0
+        and host != 0
+        and plug != 0
+        and cap > 0
         and issued_at < valid_until
         and valid_until <= unsafe_add(issued_at, MAX_SESSION)
     )
 
 
 @internal
+@pure
+def _are_words_in_range(v: typed_data.VoucherWords) -> bool:
+    return (
+        (v.driver | v.host | v.plug | v.token) >> 160 == 0
+        and (v.pricePerKwh | v.pricePerHour) >> 96 == 0
+        and v.maxPowerW >> 32 == 0
+        and v.cap >> 128 == 0
+        and (v.issuedAt | v.validUntil) >> 64 == 0
+    )
+
+
+@internal
 def _open(v: typed_data.Voucher) -> bytes32:
-    assert self._are_terms_good(v), "bad_terms"
-    assert v.funding == LOCK, "unsupported_funding"
     issued_at: uint256 = convert(v.issuedAt, uint256)
+    valid_until: uint256 = convert(v.validUntil, uint256)
+    assert self._are_terms_good(
+        convert(v.driver, uint256), convert(v.host, uint256), convert(v.plug, uint256), convert(v.cap, uint256), issued_at, valid_until
+    ), "bad_terms"
+    assert convert(v.funding, uint256) == LOCK, "unsupported_funding"
     # else a slip in issuedAt would lock the money for years
     assert issued_at <= unsafe_add(block.timestamp, START_WINDOW), "too_early"
-    assert block.timestamp <= unsafe_add(issued_at, START_WINDOW) and block.timestamp < convert(v.validUntil, uint256), "too_late"
+    assert block.timestamp <= unsafe_add(issued_at, START_WINDOW) and block.timestamp < valid_until, "too_late"
     session: bytes32 = self._digest(keccak256(abi_encode(typed_data.VOUCHER_TYPE_HASH, v)))
     assert self.sessions[session] == 0, "not_new"
     self.sessions[session] = OPEN << STATUS_SHIFT
@@ -445,38 +475,43 @@ def _settle(c: Claim) -> bytes32:
     if on_tab:
         if word >> STATUS_SHIFT == CLOSED:
             return NOT_OPEN
-        # nobody checked these when the driver signed
-        if not self._are_terms_good(c.voucher):
+        # no call of the driver's has checked these
+        if not self._are_words_in_range(c.voucher):
             return BAD_TERMS
-        if not signatures._is_signed_by(c.voucher.driver, session, c.driverSignature):
+        if not self._are_terms_good(
+            c.voucher.driver, c.voucher.host, c.voucher.plug, c.voucher.cap, c.voucher.issuedAt, c.voucher.validUntil
+        ):
+            return BAD_TERMS
+        by_driver: uint256[4] = [c.driverSignature[0], c.driverSignature[1], c.driverSignature[2], 0]
+        if not signatures._is_signed_in_words_by(c.voucher.driver, session, by_driver):
             return BAD_SIGNATURE
     elif word >> STATUS_SHIFT != OPEN:
         return NOT_OPEN
     if c.receipt.session != session:
         return WRONG_SESSION
     receipt_hash: bytes32 = keccak256(abi_encode(typed_data.RECEIPT_TYPE_HASH, c.receipt))
-    if not signatures._is_signed_by(c.voucher.plug, self._digest(receipt_hash), c.plugSignature):
+    if not signatures._is_signed_in_words_by(c.voucher.plug, self._digest(receipt_hash), c.plugSignature):
         return BAD_SIGNATURE
     if c.receipt.flags & UNKNOWN_FLAGS != 0:
         return UNKNOWN_FLAG
     if self._is_past_claim(c.voucher.validUntil):
         return TOO_LATE
-    started_at: uint256 = convert(c.receipt.startedAt, uint256)
-    as_of: uint256 = convert(c.receipt.asOf, uint256)
-    issued_at: uint256 = convert(c.voucher.issuedAt, uint256)
-    # sums of 64 and 32 bits cannot overflow
+    # each word of the receipt that counts is bounded here or in _due by words of the voucher, so nothing wraps around
     if (
-        started_at < issued_at
-        or started_at > unsafe_add(issued_at, START_WINDOW)
-        or unsafe_add(started_at, convert(c.receipt.activeSeconds, uint256)) > as_of
+        c.receipt.startedAt < c.voucher.issuedAt
+        or c.receipt.startedAt > unsafe_add(c.voucher.issuedAt, START_WINDOW)
+        or c.receipt.asOf < c.receipt.startedAt
         or c.receipt.asOf > c.voucher.validUntil
+        or c.receipt.activeSeconds > unsafe_sub(c.receipt.asOf, c.receipt.startedAt)
     ):
         return BAD_TIMES
-    if as_of > block.timestamp:
+    if c.receipt.asOf > block.timestamp:
         return TOO_EARLY
 
     paid: uint256 = word & PAID_MASK
-    due: uint256 = self._due(c.voucher, c.receipt)
+    due: uint256 = self._due(
+        c.voucher.pricePerKwh, c.voucher.pricePerHour, c.voucher.maxPowerW, c.voucher.cap, c.receipt.activeSeconds, c.receipt.energyWh
+    )
     final: bool = c.receipt.flags & typed_data.FLAG_FINAL != 0
     if due < paid:
         return LOWER
@@ -485,7 +520,7 @@ def _settle(c: Claim) -> bytes32:
         return NOTHING_DUE
     closed: bool = final
     if on_tab:
-        tab: bytes32 = self._tab_of(c.voucher.driver, c.voucher.host, c.voucher.plug, c.voucher.token)
+        tab: bytes32 = keccak256(abi_encode(c.voucher.driver, c.voucher.host, c.voucher.plug, c.voucher.token))
         tab_word: uint256 = self.tabs[tab]
         if amount > tab_word >> BALANCE_SHIFT:
             amount = tab_word >> BALANCE_SHIFT
@@ -498,35 +533,33 @@ def _settle(c: Claim) -> bytes32:
         # never forgotten: nothing was locked, so nothing else tells that this session was paid
         self.sessions[session] = ((CLOSED if closed else OPEN) << STATUS_SHIFT) | due
     elif final:
-        self._close_lock(c.voucher, session, due)
+        self._close_lock(c.voucher.driver, c.voucher.token, c.voucher.cap, c.voucher.issuedAt, session, due)
     else:
         self.sessions[session] = (OPEN << STATUS_SHIFT) | due
     if amount > 0:
-        self.balance_of[c.voucher.host][c.voucher.token] += amount
-    log Settled(session=session, host=c.voucher.host, energyWh=convert(c.receipt.energyWh, uint256), paid=due, closed=closed)
+        self.balances[c.voucher.host][c.voucher.token] += amount
+    log Settled(session=session, host=convert(c.voucher.host, address), energyWh=c.receipt.energyWh, paid=due, closed=closed)
     return SETTLED
 
 
 @internal
 @pure
-def _due(v: typed_data.Voucher, r: typed_data.Receipt) -> uint256:
-    # nothing here can overflow: no product has more than 64 + 96 bits
-    active_seconds: uint256 = convert(r.activeSeconds, uint256)
+def _due(price_per_kwh: uint256, price_per_hour: uint256, max_power_w: uint256, cap: uint256, active_seconds: uint256, energy_wh: uint256) -> uint256:
+    # nothing here can wrap around: no product has more than 64 + 96 bits
     # a plug cannot have delivered more than its power allows in that time
-    most_wh: uint256 = unsafe_div(unsafe_mul(convert(v.maxPowerW, uint256), active_seconds), 3600)
-    energy_wh: uint256 = min(convert(r.energyWh, uint256), most_wh)
-    for_energy: uint256 = unsafe_div(unsafe_mul(energy_wh, convert(v.pricePerKwh, uint256)), 1000)
-    for_time: uint256 = unsafe_div(unsafe_mul(active_seconds, convert(v.pricePerHour, uint256)), 3600)
-    return min(convert(v.cap, uint256), unsafe_add(for_energy, for_time))
+    most_wh: uint256 = unsafe_div(unsafe_mul(max_power_w, active_seconds), 3600)
+    for_energy: uint256 = unsafe_div(unsafe_mul(min(energy_wh, most_wh), price_per_kwh), 1000)
+    for_time: uint256 = unsafe_div(unsafe_mul(active_seconds, price_per_hour), 3600)
+    return min(cap, unsafe_add(for_energy, for_time))
 
 
 @internal
-def _close_lock(v: typed_data.Voucher, session: bytes32, paid: uint256):
-    rest: uint256 = unsafe_sub(convert(v.cap, uint256), paid)  # due is at most the cap
+def _close_lock(driver: uint256, token: uint256, cap: uint256, issued_at: uint256, session: bytes32, paid: uint256):
+    rest: uint256 = unsafe_sub(cap, paid)  # due is at most the cap
     if rest > 0:
-        self.balance_of[v.driver][v.token] += rest
+        self.balances[driver][token] += rest
     # a voucher that could still be opened leaves a tombstone, so that no session is funded twice
-    if block.timestamp > unsafe_add(convert(v.issuedAt, uint256), START_WINDOW):
+    if block.timestamp > unsafe_add(issued_at, START_WINDOW):
         self.sessions[session] = 0
     else:
         self.sessions[session] = (CLOSED << STATUS_SHIFT) | paid
@@ -543,9 +576,9 @@ def _set_exit(host: address, plug: address, token: address, exit_at: uint256):
 
 @internal
 def _withdraw(owner: address, receiver: address, token: address):
-    amount: uint256 = self.balance_of[owner][token]
+    amount: uint256 = self.balances[convert(owner, uint256)][convert(token, uint256)]
     assert amount > 0, "no_balance"
-    self.balance_of[owner][token] = 0
+    self.balances[convert(owner, uint256)][convert(token, uint256)] = 0
     log Withdrawn(owner=owner, receiver=receiver, token=token, amount=amount)
     if token == empty(address):
         received: bool = raw_call(receiver, b"", value=amount, revert_on_failure=False)

@@ -25,7 +25,8 @@ LOCK, TAB = 0, 1  # a voucher's funding
 
 
 @pytest.fixture(autouse=True)
-def anchor(wattseal):
+def anchor(wattseal, internals, token):
+    """Let nothing outlive a test. What lives longer is deployed before the first one: boa remembers which slots an address ever used."""
     with boa.env.anchor():
         yield
 
@@ -222,16 +223,27 @@ def open_session(wattseal):
     return open_session
 
 
+def word(value):
+    """Return a value as the word that was signed."""
+    return value if isinstance(value, int | bytes) else int(value, 16)
+
+
+def signature_words(signature):
+    """Return the words of a signature's bytes: r, s, v, 0 or r, s, x, y; zeros of none."""
+    return [int.from_bytes(signature[start : start + 32], "big") for start in range(0, 128, 32)]
+
+
 @pytest.fixture(scope="session")
 def claim(actors, sign):
-    """Return a function that makes the arguments of `settle`, signed by the plug, and for a tab by the driver, unless signatures are given."""
+    """Return a function that makes the claim of a receipt, signed by the plug, and for a tab by the driver, unless signatures are given."""
 
     def claim(voucher, receipt, signature=None, driver_signature=None):
         signature = sign(actors.plug, "Receipt", receipt) if signature is None else signature
         if driver_signature is None:
             drivers = {account.address: account for account in (actors.driver, actors.other_driver)}
             driver_signature = sign(drivers[voucher["driver"]], "Voucher", voucher) if voucher["funding"] == TAB else b""
-        return tuple(voucher.values()), tuple(receipt.values()), signature, driver_signature
+        words = [tuple(map(word, struct.values())) for struct in (voucher, receipt)]
+        return *words, signature_words(signature), signature_words(driver_signature)[:3]
 
     return claim
 
@@ -241,7 +253,7 @@ def settle(wattseal, actors, claim):
     """Return a function with which the relay settles a receipt, signed as `claim` says."""
 
     def settle(voucher, receipt, signature=None, driver_signature=None):
-        wattseal.settle(*claim(voucher, receipt, signature, driver_signature), sender=actors.relay)
+        wattseal.settle(claim(voucher, receipt, signature, driver_signature), sender=actors.relay)
 
     return settle
 

@@ -141,7 +141,7 @@ def replaced():
 
 
 @pytest.mark.parametrize("there", [without, always, true_as_two])
-def test_without_the_precompile_p256_receipts_are_refused(source, actors, replaced, make_voucher, sign, make_receipt, there):
+def test_without_the_precompile_p256_receipts_are_refused(source, actors, replaced, make_voucher, sign, claim, make_receipt, there):
     """A missing precompile "succeeds" with empty data; and a chain may have something else at its address."""
     replaced(there)
     wattseal = source.deploy()
@@ -153,13 +153,13 @@ def test_without_the_precompile_p256_receipts_are_refused(source, actors, replac
         with boa.env.anchor():
             boa.env.timestamp += 3600
             receipt = make_receipt(voucher, session=session, startedAt=voucher["issuedAt"], asOf=voucher["issuedAt"] + 3600)
-            arguments = (tuple(voucher.values()), tuple(receipt.values()), sign(plug, "Receipt", receipt, contract=wattseal.address))
+            arguments = claim(voucher, receipt, sign(plug, "Receipt", receipt, contract=wattseal.address))
             if taken:
-                wattseal.settle(*arguments)
+                wattseal.settle(arguments)
                 assert wattseal.balance_of(voucher["host"], COIN) > 0
             else:
                 with boa.reverts("bad_signature"):
-                    wattseal.settle(*arguments)
+                    wattseal.settle(arguments)
 
 
 @pytest.mark.parametrize("there", [without, true_as_two])

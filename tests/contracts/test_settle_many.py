@@ -71,18 +71,18 @@ def test_a_refused_claim_changes_nothing_and_stops_no_other(wattseal, sessions, 
     good = claim(sessions[0], make_receipt(sessions[0]))
     with boa.env.anchor():
         assert settle_many([good]) == [""]
-        alone = wattseal._storage.sessions.get(), wattseal._storage.tabs.get(), wattseal._storage.balance_of.get()
+        alone = wattseal._storage.sessions.get(), wattseal._storage.tabs.get(), wattseal._storage.balances.get()
     half = list(refused.values())
     assert settle_many([*half[:5], good, *half[5:7]]) == [*list(refused)[:5], "", *list(refused)[5:7]]
     assert len(wattseal.get_logs()) == 1
-    assert (wattseal._storage.sessions.get(), wattseal._storage.tabs.get(), wattseal._storage.balance_of.get()) == alone
+    assert (wattseal._storage.sessions.get(), wattseal._storage.tabs.get(), wattseal._storage.balances.get()) == alone
 
 
 def test_the_code_is_what_settle_reverts_with(wattseal, actors, refused, settle_many):
     for code, arguments in refused.items():
         assert settle_many([arguments]) == [code]
         with boa.reverts(code):
-            wattseal.settle(*arguments, sender=actors.relay)
+            wattseal.settle(arguments, sender=actors.relay)
 
 
 def test_late_and_lower_claims_have_codes_too(sessions, make_receipt, claim, settle, settle_many):
@@ -152,7 +152,7 @@ def test_many_are_as_one_after_another(wattseal, actors, make_voucher, make_rece
                 codes = []
                 for arguments in claims:
                     try:
-                        wattseal.settle(*arguments, sender=actors.relay)
+                        wattseal.settle(arguments, sender=actors.relay)
                         codes.append("")
                     except boa.BoaError as error:
                         codes.append(error.stack_trace.last_frame.pretty_vm_reason)

@@ -204,7 +204,7 @@ class Holdings(RuleBasedStateMachine):
     def settle(self, i, reading):
         r = self.claim_of(i, reading)
         arguments = self.claim(self.vouchers[i], r)
-        self.attempt(self.settled(i, r), self.wattseal.settle, *arguments, sender=self.actors.relay)
+        self.attempt(self.settled(i, r), self.wattseal.settle, arguments, sender=self.actors.relay)
 
     @precondition(lambda self: OPEN in self.status or any(self.accepted))
     @rule(i=index, wait=st.sampled_from([HOUR, 600, 0]), reading=readings)
@@ -286,7 +286,7 @@ class Holdings(RuleBasedStateMachine):
     def the_contract_is_as_the_model(self):
         for owner in self.owners:
             for token in self.tokens:
-                assert self.word("balance_of", owner, token) == self.balances[owner, token]
+                assert self.word("balances", owner, token) == self.balances[owner, token]
         for place, (balance, exit_at) in self.tabs.items():
             assert self.word("tabs", keccak(b"".join(key(part) for part in place))) == balance << 128 | exit_at
         for v, session, status, paid, most_due in zip(self.vouchers, self.sessions, self.status, self.paid, self.most_due, strict=True):

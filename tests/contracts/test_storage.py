@@ -30,7 +30,7 @@ def test_a_sessions_slot_is_status_and_paid(storage, opened, make_receipt, settl
 def test_an_owners_slot_is_the_balance(storage, opened, make_receipt, settle, due_of):
     settle(opened, make_receipt(opened))
     host, token = (bytes.fromhex(opened[party][2:]).rjust(32, b"\x00") for party in ("host", "token"))
-    assert storage("balance_of", host, token) == due_of(opened, make_receipt(opened))
+    assert storage("balances", host, token) == due_of(opened, make_receipt(opened))
 
 
 def test_a_tabs_slot_is_balance_and_exit_time(wattseal, storage, make_voucher, deposit):

@@ -101,7 +101,7 @@ def test_relay_acknowledges_and_drops(wattseal, actors, opened, make_receipt, cl
     """Anyone may settle, until the deadline."""
     boa.env.timestamp = opened["validUntil"] + GRACE_S
     receipt = make_receipt(opened)
-    wattseal.settle(*claim(opened, receipt), sender=actors.stranger)
+    wattseal.settle(claim(opened, receipt), sender=actors.stranger)
     assert wattseal.balance_of(opened["host"], COIN) == due_of(opened, receipt)
 
 

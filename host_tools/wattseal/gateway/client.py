@@ -12,6 +12,7 @@ from wattseal.gateway.contract import (
     Event,
     balance_slot,
     call_data,
+    claim,
     event_topic,
     events,
     session_slot,
@@ -108,7 +109,7 @@ class Gateway:
 
     def _submit_settle(self, voucher: Voucher, receipt: Receipt, plug_signature: bytes) -> Inclusion:
         try:
-            return self.submit(call_data("settle", voucher, receipt, plug_signature))
+            return self.submit(call_data("settle", claim(voucher, receipt, plug_signature)))
         except Reverted as error:
             if error.reason in _PASSING_REASONS:
                 raise SubmissionError(f"session {to_hex(receipt.session)}: {error}; call again") from error

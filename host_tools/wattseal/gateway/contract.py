@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from eth_abi.abi import encode
 from eth_hash.auto import keccak
 
+from wattseal.errors import BadSignature
 from wattseal.gateway.proofs import TransactionReceipt
 from wattseal.gateway.types import SessionState
 from wattseal.protocol.messages import Receipt, Voucher
@@ -56,6 +57,24 @@ def call_data(function: str, *arguments: Argument) -> bytes:
     return _signature_hash(function, parameters)[:4] + encode(parameters, [_plain(argument) for argument in arguments])
 
 
+def claim(voucher: Voucher, receipt: Receipt, plug_signature: bytes, driver_signature: bytes = b"") -> Argument:
+    """Return one claim of `settle_many`: the same words that `settle` takes, none of them smaller than 32 bytes."""
+    plug_words, driver_words = _signature_words(plug_signature), _signature_words(driver_signature)
+    return tuple(map(_word, _plain(voucher))), (receipt.session, *map(_word, _plain(receipt)[1:-1]), receipt.evidence), plug_words, driver_words[:3]
+
+
+def _word(value: int | bytes) -> int:
+    return value if isinstance(value, int) else int.from_bytes(value, "big")
+
+
+def _signature_words(signature: bytes) -> tuple[int, ...]:
+    """Return r, s, v, 0 or r, s, x, y of a signature of 65 or 128 bytes, zeros of none. Raises BadSignature for any other length."""
+    if len(signature) not in (0, 65, 128):
+        raise BadSignature(f"a signature has 65 or 128 bytes, this one {len(signature)}")
+    parts = [signature[start : start + 32] for start in range(0, 128, 32)]
+    return tuple(int.from_bytes(part, "big") for part in parts)
+
+
 def _plain(argument: Argument) -> Any:
     """Return what eth_abi takes for an argument."""
     if isinstance(argument, Voucher | Receipt):
@@ -70,7 +89,7 @@ def session_slot(session: bytes) -> int:
 
 def balance_slot(owner: bytes, token: bytes) -> int:
     """Return the storage slot of an address's balance of a token (20 bytes, zeros for the native coin)."""
-    return _mapping_slot("balance_of", owner.rjust(32, b"\0"), token.rjust(32, b"\0"))
+    return _mapping_slot("balances", owner.rjust(32, b"\0"), token.rjust(32, b"\0"))
 
 
 def _mapping_slot(name: str, *keys: bytes) -> int:

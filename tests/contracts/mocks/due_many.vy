@@ -6,7 +6,6 @@
 """
 
 import Wattseal
-import typed_data
 
 initializes: Wattseal
 
@@ -31,13 +30,14 @@ def __init__():
 def due_many(cases: DynArray[Case, 1000]) -> DynArray[uint256, 1000]:
     dues: DynArray[uint256, 1000] = []
     for case: Case in cases:
-        v: typed_data.Voucher = empty(typed_data.Voucher)
-        v.pricePerKwh = case.price_per_kwh
-        v.pricePerHour = case.price_per_hour
-        v.maxPowerW = case.max_power_w
-        v.cap = case.cap
-        r: typed_data.Receipt = empty(typed_data.Receipt)
-        r.activeSeconds = case.active_seconds
-        r.energyWh = case.energy_wh
-        dues.append(Wattseal._due(v, r))
+        dues.append(
+            Wattseal._due(
+                convert(case.price_per_kwh, uint256),
+                convert(case.price_per_hour, uint256),
+                convert(case.max_power_w, uint256),
+                convert(case.cap, uint256),
+                convert(case.active_seconds, uint256),
+                convert(case.energy_wh, uint256),
+            )
+        )
     return dues

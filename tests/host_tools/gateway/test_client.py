@@ -8,7 +8,7 @@ import pytest
 from wattseal.errors import ConfigError, GatewayError, ProofError, Reverted, RpcError, SettlementRefused, SubmissionError
 from wattseal.gateway import client
 from wattseal.gateway.client import Gateway
-from wattseal.gateway.contract import STATUS_CLOSED, STATUS_NONE, STATUS_OPEN, balance_slot, call_data, event_topic, session_slot
+from wattseal.gateway.contract import STATUS_CLOSED, STATUS_NONE, STATUS_OPEN, balance_slot, call_data, claim, event_topic, session_slot
 from wattseal.gateway.rpc import to_hex
 from wattseal.gateway.types import SessionState
 from wattseal.gateway.wallet import Wallet
@@ -172,7 +172,7 @@ def test_crash_while_a_transaction_is_pending(open_charge, manual_mining, monkey
     with monkeypatch.context() as patch:
         gateway = open_charge.gateway()
         watched(gateway, patch, crash)
-        call = call_data("settle", *arguments)
+        call = call_data("settle", claim(*arguments))
         if pending == "withdraw":
             call = call_data("withdraw", open_charge.host, COIN)
             patch.setattr(gateway._submitter, "_estimate_gas", lambda _: 300_000)  # there is nothing to withdraw yet
@@ -232,7 +232,7 @@ def test_two_settlements_and_a_withdrawal_in_one_block(open_charge, manual_minin
     first, second = open_charge.receipt(300), open_charge.receipt(900, final=True)
     settled = settle_until_sent(open_charge, first, monkeypatch)
     later_in_block = (2 * open_charge.wallet.headers.latest().base_fee_per_gas + 1, 1)
-    send(open_charge.wallet._key, open_charge, call_data("settle", *second), 1, later_in_block)
+    send(open_charge.wallet._key, open_charge, call_data("settle", claim(*second)), 1, later_in_block)
     send(open_charge.wallet._key, open_charge, call_data("withdraw", open_charge.host, COIN), 2, later_in_block)
     manual_mining.call("evm_mine")
     assert settled().total_paid == dues(first)
@@ -245,7 +245,7 @@ def test_two_settlements_and_a_withdrawal_in_one_block(open_charge, manual_minin
 def test_second_settlement_of_a_block(open_charge, manual_mining, monkeypatch):
     first, second = open_charge.receipt(300), open_charge.receipt(900)
     settled = settle_until_sent(open_charge, second, monkeypatch)
-    send(open_charge.wallet._key, open_charge, call_data("settle", *first), 1, (10**11, 10**10))
+    send(open_charge.wallet._key, open_charge, call_data("settle", claim(*first)), 1, (10**11, 10**10))
     manual_mining.call("evm_mine")
     assert (settled().paid, settled().total_paid) == (dues(second) - dues(first), dues(second))
 
@@ -253,7 +253,7 @@ def test_second_settlement_of_a_block(open_charge, manual_mining, monkeypatch):
 def test_overtaken_in_the_same_block(open_charge, manual_mining, monkeypatch):
     arguments = open_charge.receipt(900, final=True)
     settled = settle_until_sent(open_charge, arguments, monkeypatch)
-    send(open_charge.wallet._key, open_charge, call_data("settle", *arguments), 1, (10**11, 10**10))
+    send(open_charge.wallet._key, open_charge, call_data("settle", claim(*arguments)), 1, (10**11, 10**10))
     manual_mining.call("evm_mine")
     with pytest.raises(SubmissionError, match="was reverted"):
         settled()

@@ -3,6 +3,7 @@ import json
 from importlib.resources import files
 
 import pytest
+from wattseal.errors import BadSignature
 from wattseal.gateway import contract
 from wattseal.gateway.proofs import Log, TransactionReceipt
 from wattseal.gateway.types import SessionState
@@ -20,13 +21,16 @@ def test_calls_are_encoded_as_web3_does(charge, reference):
     voucher, receipt, signature = charge.receipt(1234, final=True)
     values = dataclasses.astuple(voucher)
     assert Web3.to_hex(contract.call_data("open", voucher, signature)) == reference.encode_abi("open", [values, signature])
-    expected = reference.encode_abi("settle", [values, dataclasses.astuple(receipt), signature])
-    assert Web3.to_hex(contract.call_data("settle", voucher, receipt, signature)) == expected
-    expected = reference.encode_abi("settle", [values, dataclasses.astuple(receipt), signature, bytes(65)])
-    assert Web3.to_hex(contract.call_data("settle", voucher, receipt, signature, bytes(65))) == expected
-    claims = [(voucher, receipt, signature, b""), (voucher, receipt, bytes(128), bytes(65))]
-    expected = reference.encode_abi("settle_many", [[(values, dataclasses.astuple(receipt), *signatures) for _, _, *signatures in claims]])
-    assert Web3.to_hex(contract.call_data("settle_many", claims)) == expected
+    for plug_signature, driver_signature in ((signature, b""), (bytes(range(128)), signature)):
+        claim = contract.claim(voucher, receipt, plug_signature, driver_signature)
+        words = [[int.from_bytes(part[at : at + 32], "big") for at in range(0, 128, 32)] for part in (plug_signature, driver_signature)]
+        fields = tuple(value if isinstance(value, int) else int.from_bytes(value, "big") for value in values)
+        rest = tuple(value for value in dataclasses.astuple(receipt)[1:-1])
+        expected = (fields, (receipt.session, *rest, receipt.evidence), words[0], words[1][:3])
+        assert Web3.to_hex(contract.call_data("settle", claim)) == reference.encode_abi("settle", [expected])
+        assert Web3.to_hex(contract.call_data("settle_many", [claim, claim])) == reference.encode_abi("settle_many", [[expected, expected]])
+    with pytest.raises(BadSignature, match="64"):
+        contract.claim(voucher, receipt, bytes(64))
     owner = Web3.to_checksum_address(voucher.host)
     assert Web3.to_hex(contract.call_data("withdraw", voucher.host, bytes(20))) == reference.encode_abi("withdraw", [owner, "0x" + "00" * 20])
 
