@@ -1,0 +1,205 @@
+"""The chain as far as it can be proven: every answer is checked against a header that a `HeaderSource` vouches for."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from eth_hash.auto import keccak
+
+from wattseal.errors import ProofError, RpcError
+from wattseal.gateway import blocks, proofs
+from wattseal.gateway.blocks import Block
+from wattseal.gateway.header import FullHeader, HeaderSource
+from wattseal.gateway.logs import LogFilter
+from wattseal.gateway.proofs import Log, TransactionReceipt
+from wattseal.gateway.rpc import Rpc, data, field, quantity, to_hex
+from wattseal.gateway.transactions import Transaction
+from wattseal.gateway.types import Header
+from wattseal.gateway.upstreams import Upstreams
+
+# A query asks for one header a block, newest to oldest; those of a few hours are kept, about 2 KB each.
+MAX_LOG_BLOCKS = 1024
+MAX_LOGS = 10_000
+CACHED_HEADERS = 4096
+
+NO_CODE = keccak(b"")
+
+
+@dataclass(frozen=True, slots=True)
+class Executed:
+    """A proven block with its proven receipts."""
+
+    block: Block
+    receipts: list[TransactionReceipt]
+
+    def first_log_index(self, index: int) -> int:
+        """Return how many logs of the block are before those of a transaction."""
+        return sum(len(receipt.logs) for receipt in self.receipts[:index])
+
+
+@dataclass(frozen=True, slots=True)
+class FoundLog:
+    """A log and where it stands: in transaction `index`, as number `log_index` of the block."""
+
+    log: Log
+    block: Block
+    index: int
+    log_index: int
+
+
+class Chain:
+    """Reads a chain through several servers and believes none of them. Thread-safe."""
+
+    def __init__(self, upstreams: Upstreams, headers: HeaderSource, finalized: HeaderSource | None = None) -> None:
+        """`headers` says which blocks are of the chain; `finalized` which are final, where anything does."""
+        self.upstreams = upstreams
+        self.headers = headers
+        self.finalized = finalized
+        self._known: OrderedDict[bytes, FullHeader] = OrderedDict()
+        self._lock = threading.Lock()
+
+    # -- headers and blocks -----------------------------------------------------------------------------------------------------------
+
+    def full_header(self, block_hash: bytes) -> FullHeader:
+        """Return all fields of the header with that hash. Raises RpcError, ProofError."""
+        with self._lock:
+            known = self._known.get(block_hash)
+        if known is None:
+            known = self.upstreams.ask(lambda rpc: blocks.full_header(rpc, block_hash))
+            with self._lock:
+                self._known[block_hash] = known
+                while len(self._known) > CACHED_HEADERS:
+                    self._known.popitem(last=False)
+        return known
+
+    def back_from(self, newest: Header) -> Iterator[FullHeader]:
+        """Yield a header and those before it, each proven by the parent hash of the one after it. Raises RpcError, ProofError."""
+        full = self.full_header(newest.hash)
+        yield full
+        while full.header.number:
+            full = self.full_header(full.fields["parentHash"])
+            yield full
+
+    def block(self, header: Header) -> Block:
+        """Return the whole block of a header. Raises RpcError, ProofError."""
+        return self.upstreams.ask(lambda rpc: blocks.block(rpc, header.hash))
+
+    def canonical(self, block_hash: bytes) -> Header | None:
+        """Return the header with that hash if it is of the chain, None if nobody has it or it is not. Raises RpcError, ProofError."""
+        found = [answer for answer in self.upstreams.ask_all(lambda rpc: _header_or_none(rpc, block_hash)) if answer is not None]
+        if not found or found[0].header.number > self.headers.latest().number:
+            return None
+        header = found[0].header
+        return header if self.headers.by_number(header.number).hash == block_hash else None
+
+    # -- state ------------------------------------------------------------------------------------------------------------------------
+
+    def account(self, header: Header, address: bytes) -> proofs.Account | None:
+        """Return the account at `address` (20 bytes) after a block, None when proven absent. Raises RpcError, ProofError."""
+        return self.upstreams.ask(lambda rpc: proofs.account(rpc, header, address))
+
+    def code(self, header: Header, address: bytes) -> bytes:
+        """Return the code at `address` after a block, whose hash the proven account names. Raises RpcError, ProofError."""
+        account = self.account(header, address)
+        if account is None or account.code_hash == NO_CODE:
+            return b""
+        return self.upstreams.ask(lambda rpc: _code(rpc, header, address, account.code_hash))
+
+    def storage(self, header: Header, address: bytes, slot: int) -> int:
+        """Return a storage slot after a block, 0 where it is empty or no contract is there. Raises RpcError, ProofError."""
+        if self.account(header, address) is None:
+            return 0
+        return self.upstreams.ask(lambda rpc: proofs.storage(rpc, header, address, [slot])[0])
+
+    # -- transactions, receipts, logs -------------------------------------------------------------------------------------------------
+
+    def executed(self, header: Header) -> Executed:
+        """Return a block with its receipts. Raises RpcError, ProofError."""
+        block = self.block(header)
+        return Executed(block, self.upstreams.ask(lambda rpc: _receipts(rpc, block)))
+
+    def find_transaction(self, tx_hash: bytes) -> tuple[Block, int] | None:
+        """Return the proven block that holds a transaction and its place there, None where every upstream says that no block does.
+
+        None is the upstreams' word: that a transaction is nowhere cannot be proven. Raises RpcError, ProofError.
+        """
+        found = self.upstreams.ask_all(lambda rpc: self._find_transaction(rpc, tx_hash))
+        return next((answer for answer in found if answer is not None), None)
+
+    def logs(self, filter_: LogFilter, first: int, newest: Header) -> list[FoundLog]:
+        """Return all logs that a filter takes in the blocks `first` to `newest`, in order; none can be missing.
+
+        Every header of the range is proven; where its bloom does not rule the filter out, so are all receipts of the block.
+        Raises RpcError (also for a range or a result that is too long), ProofError.
+        """
+        if newest.number - first >= MAX_LOG_BLOCKS:
+            raise RpcError(f"{newest.number - first + 1} blocks are asked for logs, {MAX_LOG_BLOCKS} at most are answered; ask for a part")
+        found: list[list[FoundLog]] = []
+        for full in self.back_from(newest):
+            if full.header.number < first:
+                break
+            if filter_.may_be_in(full.fields["logsBloom"]):
+                found.append(self._logs_of(filter_, full.header))
+                if sum(map(len, found)) > MAX_LOGS:
+                    raise RpcError(f"there are more than {MAX_LOGS} such logs; ask for fewer blocks")
+        return [log for of_block in reversed(found) for log in of_block]
+
+    def send(self, transaction: Transaction) -> bytes:
+        """Hand a signed transaction to every upstream; return its hash, which no upstream is asked for. Raises RpcError where none takes it."""
+        self.upstreams.ask_all(lambda rpc: _send(rpc, transaction))
+        return transaction.hash
+
+    def _find_transaction(self, rpc: Rpc, tx_hash: bytes) -> tuple[Block, int] | None:
+        answer = rpc.call("eth_getTransactionReceipt", to_hex(tx_hash))
+        if answer is None:
+            return None
+        number, block_hash = quantity(field(answer, "blockNumber"), "blockNumber"), data(field(answer, "blockHash"), "blockHash", 32)
+        if number > self.headers.latest().number:
+            return None  # in a block that nobody vouches for yet
+        if self.headers.by_number(number).hash != block_hash:
+            raise RpcError(f"block {number} is not {to_hex(block_hash)}, where an upstream sees the transaction; ask again")
+        block = blocks.block(rpc, block_hash)
+        for index, transaction in enumerate(block.transactions):
+            if transaction.hash == tx_hash:
+                return block, index
+        raise ProofError(f"transaction {to_hex(tx_hash)} is not in block {number}, where it is said to be")
+
+    def _logs_of(self, filter_: LogFilter, header: Header) -> list[FoundLog]:
+        executed = self.executed(header)
+        found = []
+        log_index = 0
+        for index, receipt in enumerate(executed.receipts):
+            for log in receipt.logs:
+                if filter_.takes(log):
+                    found.append(FoundLog(log, executed.block, index, log_index))
+                log_index += 1
+        return found
+
+
+def _header_or_none(rpc: Rpc, block_hash: bytes) -> FullHeader | None:
+    if rpc.call("eth_getBlockByHash", to_hex(block_hash), False) is None:
+        return None
+    return blocks.full_header(rpc, block_hash)
+
+
+def _code(rpc: Rpc, header: Header, address: bytes, code_hash: bytes) -> bytes:
+    code = data(rpc.call("eth_getCode", to_hex(address), {"blockHash": to_hex(header.hash)}), "code")
+    if keccak(code) != code_hash:
+        raise ProofError(f"the code at {to_hex(address)} hashes to {to_hex(keccak(code))}, its account says {to_hex(code_hash)}")
+    return code
+
+
+def _receipts(rpc: Rpc, block: Block) -> list[TransactionReceipt]:
+    receipts = proofs.block_receipts(rpc, block.header)
+    if len(receipts) != len(block.transactions):
+        raise ProofError(f"block {block.header.number} has {len(block.transactions)} transactions, but {len(receipts)} receipts")
+    return receipts
+
+
+def _send(rpc: Rpc, transaction: Transaction) -> None:
+    try:
+        rpc.call("eth_sendRawTransaction", to_hex(transaction.raw))
+    except RpcError as error:
+        if error.rpc_code is None or "already" not in str(error).lower():  # "already known", "already imported": it has it
+            raise
