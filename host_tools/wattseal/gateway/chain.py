@@ -4,10 +4,11 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from eth_hash.auto import keccak
 
-from wattseal.errors import ProofError, RpcError
+from wattseal.errors import GatewayError, ProofError, RpcError
 from wattseal.gateway import blocks, proofs
 from wattseal.gateway.blocks import Block
 from wattseal.gateway.header import FullHeader, HeaderSource
@@ -87,10 +88,10 @@ class Chain:
 
     def canonical(self, block_hash: bytes) -> Header | None:
         """Return the header with that hash if it is of the chain, None if nobody has it or it is not. Raises RpcError, ProofError."""
-        found = [answer for answer in self.upstreams.ask_all(lambda rpc: _header_or_none(rpc, block_hash)) if answer is not None]
-        if not found or found[0].header.number > self.headers.latest().number:
+        answers = self.upstreams.each(lambda rpc: _header_or_none(rpc, block_hash))
+        header = next((full.header for _, full in answers if full is not None), None)
+        if header is None or header.number > self.headers.latest().number:
             return None
-        header = found[0].header
         return header if self.headers.by_number(header.number).hash == block_hash else None
 
     # -- state ------------------------------------------------------------------------------------------------------------------------
@@ -124,8 +125,25 @@ class Chain:
 
         None is the upstreams' word: that a transaction is nowhere cannot be proven. Raises RpcError, ProofError.
         """
-        found = self.upstreams.ask_all(lambda rpc: self._find_transaction(rpc, tx_hash))
-        return next((answer for answer in found if answer is not None), None)
+        error: GatewayError | None = None
+        head = self.headers.latest()
+        for upstream, place in self.upstreams.each(lambda rpc: _where(rpc, tx_hash)):
+            if place is None or place[0] > head.number:
+                continue  # in no block, or in one that nobody vouches for yet
+            number, block_hash = place
+            if self.headers.by_number(number).hash != block_hash:
+                error = RpcError(
+                    f"{upstream.name} sees transaction {to_hex(tx_hash)} in {to_hex(block_hash)}, not block {number} of the chain; ask again"
+                )
+                continue
+            block = self.upstreams.ask(partial(blocks.block, block_hash=block_hash))
+            for index, transaction in enumerate(block.transactions):
+                if transaction.hash == tx_hash:
+                    return block, index
+            error = self.upstreams.caught(upstream, f"transaction {to_hex(tx_hash)} is not in block {number}, where it is said to be")
+        if error is not None:
+            raise error
+        return None
 
     def logs(self, filter_: LogFilter, first: int, newest: Header) -> list[FoundLog]:
         """Return all logs that a filter takes in the blocks `first` to `newest`, in order; none can be missing.
@@ -147,23 +165,9 @@ class Chain:
 
     def send(self, transaction: Transaction) -> bytes:
         """Hand a signed transaction to every upstream; return its hash, which no upstream is asked for. Raises RpcError where none takes it."""
-        self.upstreams.ask_all(lambda rpc: _send(rpc, transaction))
+        for _ in self.upstreams.each(lambda rpc: _send(rpc, transaction)):
+            pass
         return transaction.hash
-
-    def _find_transaction(self, rpc: Rpc, tx_hash: bytes) -> tuple[Block, int] | None:
-        answer = rpc.call("eth_getTransactionReceipt", to_hex(tx_hash))
-        if answer is None:
-            return None
-        number, block_hash = quantity(field(answer, "blockNumber"), "blockNumber"), data(field(answer, "blockHash"), "blockHash", 32)
-        if number > self.headers.latest().number:
-            return None  # in a block that nobody vouches for yet
-        if self.headers.by_number(number).hash != block_hash:
-            raise RpcError(f"block {number} is not {to_hex(block_hash)}, where an upstream sees the transaction; ask again")
-        block = blocks.block(rpc, block_hash)
-        for index, transaction in enumerate(block.transactions):
-            if transaction.hash == tx_hash:
-                return block, index
-        raise ProofError(f"transaction {to_hex(tx_hash)} is not in block {number}, where it is said to be")
 
     def _logs_of(self, filter_: LogFilter, header: Header) -> list[FoundLog]:
         executed = self.executed(header)
@@ -181,6 +185,13 @@ def _header_or_none(rpc: Rpc, block_hash: bytes) -> FullHeader | None:
     if rpc.call("eth_getBlockByHash", to_hex(block_hash), False) is None:
         return None
     return blocks.full_header(rpc, block_hash)
+
+
+def _where(rpc: Rpc, tx_hash: bytes) -> tuple[int, bytes] | None:
+    answer = rpc.call("eth_getTransactionReceipt", to_hex(tx_hash))
+    if answer is None:
+        return None
+    return quantity(field(answer, "blockNumber"), "blockNumber"), data(field(answer, "blockHash"), "blockHash", 32)
 
 
 def _code(rpc: Rpc, header: Header, address: bytes, code_hash: bytes) -> bytes:

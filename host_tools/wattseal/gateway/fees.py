@@ -44,13 +44,13 @@ def _percentiles(executed: Executed, percentiles: list[float]) -> list[int]:
     prices = (tx.effective_gas_price(base_fee) for tx in executed.block.transactions)
     bought = sorted((price - base_fee, receipt.gas_used) for price, receipt in zip(prices, executed.receipts, strict=True))
     total = sum(gas for _, gas in bought)
-    tips = []
-    for percentile in percentiles:
-        seen = 0
-        reached = 0
-        for reached, gas in bought:
-            seen += gas
-            if seen >= total * percentile / 100:
-                break
-        tips.append(reached)
-    return tips
+    return [_reached(bought, total * percentile / 100) for percentile in percentiles]
+
+
+def _reached(bought: list[tuple[int, int]], gas: float) -> int:
+    seen = 0
+    for offered, used in bought:
+        seen += used
+        if seen >= gas:
+            return offered
+    return 0

@@ -69,7 +69,9 @@ def verify_full_header(block: object) -> FullHeader:
     computed = keccak(rlp.encode(list(values.values())))
     if computed != claimed:
         number = int.from_bytes(values["number"])
-        raise ProofError(f"block {number}: the fields hash to {to_hex(computed)}, not to the claimed {to_hex(claimed)}")
+        raise ProofError(
+            f"block {number}: the fields hash to {to_hex(computed)}, not to the claimed {to_hex(claimed)}; or the block is of a fork after Osaka"
+        )
     header = Header(
         number=int.from_bytes(values["number"]),
         hash=computed,

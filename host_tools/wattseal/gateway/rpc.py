@@ -13,6 +13,8 @@ from wattseal.errors import ProofError, RpcError
 # The receipts of a full mainnet block are a few megabytes of JSON.
 MAX_RESPONSE_BYTES = 64 << 20
 
+TOO_MANY_REQUESTS = 429
+
 _QUANTITY = re.compile(r"0x(0|[1-9a-f][0-9a-f]{0,63})", re.ASCII)
 _DATA = re.compile(r"0x([0-9a-f]{2})*", re.ASCII | re.IGNORECASE)
 
@@ -51,6 +53,8 @@ class Rpc:
         body = bytearray()
         try:
             with self._http.stream("POST", self._url, json=request) as response:
+                if response.status_code == TOO_MANY_REQUESTS:
+                    raise RpcError(f"{request['method']}: the RPC at {self.server} limits requests (HTTP 429); wait, or add another")
                 for chunk in response.iter_bytes():
                     body += chunk
                     if len(body) > MAX_RESPONSE_BYTES:

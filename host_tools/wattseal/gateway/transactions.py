@@ -1,13 +1,12 @@
 """Transactions as a block holds them: legacy, EIP-2930, EIP-1559, EIP-4844, EIP-7702. Read strictly, written again byte by byte."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import rlp
 from eth_hash.auto import keccak
 
-from wattseal.errors import BadSignature, ProofError
+from wattseal.errors import ProofError
 from wattseal.gateway import rlp_strict
 from wattseal.gateway.rlp_strict import Item
 from wattseal.gateway.rpc import data, elements, field, quantity, to_hex
@@ -26,7 +25,7 @@ _FIELDS: dict[int, tuple[tuple[str, int | str], ...]] = {
     4: (*_FEES, *_MUST_CALL, ("authorizationList", "authorizations")),
 }
 BLOB = 3
-_AUTHORIZATION = (("chainId", 256), ("address", "address"), ("nonce", 64), ("yParity", 8), ("r", 256), ("s", 256))
+_AUTHORIZATION: tuple[tuple[str, int | str], ...] = (("chainId", 256), ("address", "address"), ("nonce", 64), ("yParity", 8), ("r", 256), ("s", 256))
 GAS_PER_BLOB = 1 << 17  # EIP-4844
 
 

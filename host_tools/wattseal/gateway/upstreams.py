@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -69,18 +69,33 @@ class Upstreams:
                 error = failure
         raise error or self._all_dropped()
 
-    def ask_all(self, question: Callable[[Rpc], _Answer]) -> list[_Answer]:
-        """Ask every server that is not dropped; return their answers. Raises the first error when there is none."""
-        answers, errors = [], []
+    def each(self, question: Callable[[Rpc], _Answer]) -> Iterator[tuple[Upstream, _Answer]]:
+        """Yield every server's answer, without waiting again for one that just failed while another answers. Raises RpcError, ProofError for none."""
+        errors: list[RpcError | ProofError] = []
+        answered = False
         for upstream in self._in_order():
+            if answered and upstream.rests_until > time.monotonic():
+                continue
             try:
-                answers.append(self._ask_one(upstream, lambda asked: question(asked.rpc)))
+                answer = self._ask_one(upstream, lambda asked: question(asked.rpc))
             except (RpcError, ProofError) as error:
                 errors.append(error)
-        if not answers:
+                continue
+            answered = True
+            yield upstream, answer
+        if not answered:
             # a server that understood the question says more than one that did not answer
             raise next((e for e in errors if isinstance(e, RpcError) and e.rpc_code is not None), errors[0] if errors else self._all_dropped())
-        return answers
+
+    def caught(self, upstream: Upstream, lie: str) -> ProofError:
+        """Drop a server whose answer another proof contradicts; return the error that says so."""
+        with self._lock:
+            first = upstream.lie is None
+            upstream.lies += 1
+            upstream.lie = upstream.lie or lie
+        if first:
+            self._on_lie(upstream)
+        return ProofError(f"upstream {upstream.name} was caught lying: {lie}")
 
     def _all_dropped(self) -> ProofError:
         lies = "; ".join(f"{upstream.name}: {upstream.lie}" for upstream in self.all)
@@ -96,8 +111,7 @@ class Upstreams:
                 self._check_chain(upstream)
             answer = question(upstream)
         except ProofError as error:
-            self._caught(upstream, str(error))
-            raise ProofError(f"upstream {upstream.name} was caught lying: {error}") from error
+            raise self.caught(upstream, str(error)) from error
         except RpcError as error:
             self._failed(upstream, error)
             raise
@@ -111,14 +125,6 @@ class Upstreams:
         if chain_id != self.chain_id:
             raise RpcError(f"the RPC at {upstream.name} serves chain {chain_id}, not {self.chain_id}; set the right address or chain id")
         upstream.chain_checked = True
-
-    def _caught(self, upstream: Upstream, lie: str) -> None:
-        with self._lock:
-            first = upstream.lie is None
-            upstream.lies += 1
-            upstream.lie = upstream.lie or lie
-        if first:
-            self._on_lie(upstream)
 
     def _failed(self, upstream: Upstream, error: RpcError) -> None:
         with self._lock:
