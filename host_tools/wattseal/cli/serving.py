@@ -35,6 +35,8 @@ def listener(host: str, port: int, option: str) -> socket.socket:
     except OSError as error:
         raise LinkError(f"cannot listen on {host}:{port}: {error}; give another {option}") from error
     bound.setblocking(False)
+    # connections inherit it; asyncio sets it itself only on sockets made with IPPROTO_TCP, and answers in two writes would wait 40 ms
+    bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return bound
 
 
