@@ -210,7 +210,10 @@ def _receipts(rpc: Rpc, block: Block) -> list[TransactionReceipt]:
 
 def _send(rpc: Rpc, transaction: Transaction) -> None:
     try:
-        rpc.call("eth_sendRawTransaction", to_hex(transaction.raw))
+        claimed = data(rpc.call("eth_sendRawTransaction", to_hex(transaction.raw)), "transaction hash", 32)
     except RpcError as error:
         if error.rpc_code is None or "already" not in str(error).lower():  # "already known", "already imported": it has it
             raise
+    else:
+        if claimed != transaction.hash:
+            raise ProofError(f"it says that the transaction's hash is {to_hex(claimed)}, which is {to_hex(transaction.hash)}")
