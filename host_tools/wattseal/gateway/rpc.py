@@ -58,9 +58,9 @@ class Rpc:
                 for chunk in response.iter_bytes():
                     body += chunk
                     if len(body) > MAX_RESPONSE_BYTES:
-                        raise RpcError(f"{request['method']}: the answer has more than {MAX_RESPONSE_BYTES} bytes")
+                        raise RpcError(f"{request['method']}: the answer of the RPC at {self.server} has more than {MAX_RESPONSE_BYTES} bytes")
                     if time.monotonic() > deadline:
-                        raise RpcError(f"{request['method']}: no whole answer in {self._deadline_s:.0f} s")
+                        raise RpcError(f"{request['method']}: no whole answer from the RPC at {self.server} in {self._deadline_s:.0f} s")
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise RpcError(f"{request['method']}: no answer from the RPC at {self.server} ({error!r}); is it running?") from error
         return bytes(body)

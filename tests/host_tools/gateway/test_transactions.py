@@ -36,7 +36,7 @@ def test_what_eth_account_signs(signed):
     assert (transaction.v, transaction.r, transaction.s) == (made.v, made.r, made.s)
     assert transaction.chain_id == fields.get("chainId")
     assert transaction.number("nonce") == fields["nonce"]
-    assert transaction.effective_gas_price(1) == min(fields.get("gasPrice", 3), 3 if "gasPrice" not in fields else fields["gasPrice"])
+    assert transaction.effective_gas_price(1) == fields.get("gasPrice", 3)
 
 
 def test_json_and_back(signed):
