@@ -1,8 +1,5 @@
 """The chain as far as it can be proven: every answer is checked against a header that a `HeaderSource` vouches for."""
 
-import threading
-from collections import OrderedDict
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,6 +9,7 @@ from wattseal.errors import GatewayError, ProofError, RpcError
 from wattseal.gateway import blocks, proofs
 from wattseal.gateway.blocks import Block
 from wattseal.gateway.header import FullHeader, HeaderSource
+from wattseal.gateway.linked_headers import KnownHeaders
 from wattseal.gateway.logs import LogFilter
 from wattseal.gateway.proofs import Log, TransactionReceipt
 from wattseal.gateway.rpc import Rpc, data, field, quantity, to_hex
@@ -19,10 +17,9 @@ from wattseal.gateway.transactions import Transaction
 from wattseal.gateway.types import Header
 from wattseal.gateway.upstreams import Upstreams
 
-# A query asks for one header a block, newest to oldest; those of a few hours are kept, about 2 KB each.
+# A query asks for one header a block that is not known yet.
 MAX_LOG_BLOCKS = 1024
 MAX_LOGS = 10_000
-CACHED_HEADERS = 4096
 
 NO_CODE = keccak(b"")
 
@@ -52,35 +49,14 @@ class FoundLog:
 class Chain:
     """Reads a chain through several servers and believes none of them. Thread-safe."""
 
-    def __init__(self, upstreams: Upstreams, headers: HeaderSource, finalized: HeaderSource | None = None) -> None:
-        """`headers` says which blocks are of the chain; `finalized` which are final, where anything does."""
+    def __init__(self, upstreams: Upstreams, headers: HeaderSource, finalized: HeaderSource | None = None, known: KnownHeaders | None = None) -> None:
+        """`headers` says which blocks are of the chain; `finalized` which are final, where anything does; `known` may be shared with both."""
         self.upstreams = upstreams
         self.headers = headers
         self.finalized = finalized
-        self._known: OrderedDict[bytes, FullHeader] = OrderedDict()
-        self._lock = threading.Lock()
+        self.known = known if known is not None else KnownHeaders(upstreams)
 
     # -- headers and blocks -----------------------------------------------------------------------------------------------------------
-
-    def full_header(self, block_hash: bytes) -> FullHeader:
-        """Return all fields of the header with that hash. Raises RpcError, ProofError."""
-        with self._lock:
-            known = self._known.get(block_hash)
-        if known is None:
-            known = self.upstreams.ask(lambda rpc: blocks.full_header(rpc, block_hash))
-            with self._lock:
-                self._known[block_hash] = known
-                while len(self._known) > CACHED_HEADERS:
-                    self._known.popitem(last=False)
-        return known
-
-    def back_from(self, newest: Header) -> Iterator[FullHeader]:
-        """Yield a header and those before it, each proven by the parent hash of the one after it. Raises RpcError, ProofError."""
-        full = self.full_header(newest.hash)
-        yield full
-        while full.header.number:
-            full = self.full_header(full.fields["parentHash"])
-            yield full
 
     def block(self, header: Header) -> Block:
         """Return the whole block of a header. Raises RpcError, ProofError."""
@@ -154,7 +130,7 @@ class Chain:
         if newest.number - first >= MAX_LOG_BLOCKS:
             raise RpcError(f"{newest.number - first + 1} blocks are asked for logs, {MAX_LOG_BLOCKS} at most are answered; ask for a part")
         found: list[list[FoundLog]] = []
-        for full in self.back_from(newest):
+        for full in self.known.back_from(newest):
             if full.header.number < first:
                 break
             if filter_.may_be_in(full.fields["logsBloom"]):

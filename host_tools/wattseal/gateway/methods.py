@@ -184,7 +184,7 @@ def _send_raw_transaction(chain: Chain, raw: Any) -> Answer:
 
 def _gas_price(chain: Chain) -> Answer:
     head = chain.headers.latest()
-    base_fee = blocks.next_base_fee(chain.full_header(head.hash))
+    base_fee = blocks.next_base_fee(chain.known.full(head.hash))
     return Answer(to_hex(base_fee + fees.tip(chain, head)), _basis(chain.headers, head))
 
 

@@ -6,7 +6,7 @@ import pytest
 from eth_account import Account
 from starlette.testclient import TestClient
 from wattseal.gateway import chain as chain_module
-from wattseal.gateway import server
+from wattseal.gateway import linked_headers, server
 from wattseal.gateway.chain import Chain
 from wattseal.gateway.rpc import Rpc, to_hex
 from wattseal.gateway.upstreams import UpstreamHeaders, Upstreams
@@ -430,10 +430,10 @@ def test_too_many_logs(honest, monkeypatch):
 
 
 def test_known_headers_are_bounded(story, monkeypatch):
-    monkeypatch.setattr(chain_module, "CACHED_HEADERS", 3)
+    monkeypatch.setattr(linked_headers, "MAX_KNOWN", 3)
     client = Client(gateway(story["url"]))
     client.call("eth_getLogs", {"fromBlock": "0x1"})
-    assert len(client.chain._known) == 3
+    assert len(client.chain.known) == 3
 
 
 def test_a_known_header_is_not_asked_for_again(story, liar):
