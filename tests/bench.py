@@ -16,6 +16,7 @@ from statistics import median
 from typing import Any
 
 import bench_accuracy
+import bench_gateway
 import bench_resources
 import instructions
 from eth_hash.auto import keccak
@@ -218,6 +219,12 @@ def resources() -> Iterator[Row]:
         yield Row(found.name, found.unit, found.value, "limit", found.limit)
 
 
+def gateway() -> Iterator[Row]:
+    for found in bench_gateway.figures():
+        fastest = (found.ours_fastest, found.library_fastest)
+        yield Row(found.name, "ms", found.ours, "trie library", found.library, *fastest, runs=bench_gateway.RUNS)
+
+
 def figure(value: float | None) -> str:
     if value is None:
         return ""
@@ -245,6 +252,7 @@ def main() -> None:
         "code size": native_code_size,
         "gas": gas,
         "store": store,
+        "the gateway's proofs": gateway,
         "simulator": simulator,
         "the ESP32's resources": resources,
     }

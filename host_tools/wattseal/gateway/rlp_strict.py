@@ -38,8 +38,12 @@ def _item(raw: bytes, start: int, limit: int, depth: int) -> tuple[Item, int]:
         raise _refusal(raw, f"lists are nested more than {MAX_DEPTH} deep")
     members: list[Item] = []
     while begin < end:
-        member, begin = _item(raw, begin, end, depth + 1)
-        members.append(member)
+        if raw[begin] == 0xA0 and begin + 33 <= end:  # 32 bytes, what most members are: the same as below, in less time
+            members.append(raw[begin + 1 : begin + 33])
+            begin += 33
+        else:
+            member, begin = _item(raw, begin, end, depth + 1)
+            members.append(member)
     return members, end
 
 

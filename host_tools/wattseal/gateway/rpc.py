@@ -16,7 +16,7 @@ MAX_RESPONSE_BYTES = 64 << 20
 TOO_MANY_REQUESTS = 429
 
 _QUANTITY = re.compile(r"0x(0|[1-9a-f][0-9a-f]{0,63})", re.ASCII)
-_DATA = re.compile(r"0x([0-9a-f]{2})*", re.ASCII | re.IGNORECASE)
+_DATA = re.compile(r"0x[0-9a-fA-F]*")  # of an even length: a group of two would be six times slower
 
 
 class Rpc:
@@ -90,7 +90,7 @@ def quantity(value: object, name: str) -> int:
 
 def data(value: object, name: str, length: int | None = None) -> bytes:
     """Read JSON-RPC bytes, of `length` bytes if given. Raises ProofError."""
-    if not isinstance(value, str) or not _DATA.fullmatch(value):
+    if not isinstance(value, str) or len(value) % 2 or not _DATA.fullmatch(value):
         raise ProofError(f"the RPC's {name} is no byte string: {value!r:.80}")
     read = bytes.fromhex(value[2:])
     if length is not None and len(read) != length:
