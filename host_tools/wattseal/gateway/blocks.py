@@ -3,17 +3,16 @@
 from dataclasses import dataclass
 from typing import Any
 
-import rlp
 from eth_hash.auto import keccak
 
 from wattseal.errors import ProofError, RpcError
-from wattseal.gateway import mpt, transactions
+from wattseal.gateway import mpt, rlp_strict, transactions
 from wattseal.gateway.header import FullHeader, verify_full_header
 from wattseal.gateway.rpc import Rpc, data, elements, field, quantity, to_hex
 from wattseal.gateway.transactions import Transaction
 from wattseal.gateway.types import Header
 
-NO_UNCLES = keccak(rlp.encode([]))
+NO_UNCLES = keccak(rlp_strict.encode([]))
 _WITHDRAWAL = ("index", "validatorIndex", "address", "amount")  # EIP-4895
 
 
@@ -33,8 +32,8 @@ class Block:
     @property
     def size(self) -> int:
         """The block's length in bytes, as RLP."""
-        bodies = [tx.raw if tx.kind else rlp.decode(tx.raw) for tx in self.transactions]
-        return len(rlp.encode([self.full.rlp_fields, bodies, [], *([self.withdrawals] if self.withdrawals is not None else [])]))
+        bodies = [tx.raw if tx.kind else rlp_strict.decode(tx.raw) for tx in self.transactions]
+        return len(rlp_strict.encode([self.full.rlp_fields, bodies, [], *([self.withdrawals] if self.withdrawals is not None else [])]))
 
 
 def full_header(rpc: Rpc, block_hash: bytes) -> FullHeader:
@@ -53,7 +52,7 @@ def block(rpc: Rpc, block_hash: bytes) -> Block:
     withdrawals = None
     if "withdrawalsRoot" in full.fields:
         withdrawals = [_withdrawal(entry) for entry in elements(answer, "withdrawals")]
-        _check_root(full, "withdrawalsRoot", [rlp.encode(entry) for entry in withdrawals])
+        _check_root(full, "withdrawalsRoot", [rlp_strict.encode(entry) for entry in withdrawals])
     return Block(full, [transactions.decode(raw) for raw in raws], withdrawals)
 
 
@@ -120,7 +119,7 @@ def _checked(answer: object, block_hash: bytes) -> FullHeader:
 
 
 def _check_root(full: FullHeader, name: str, encoded: list[bytes]) -> None:
-    root = mpt.trie_root({rlp.encode(index): raw for index, raw in enumerate(encoded)})
+    root = mpt.trie_root({rlp_strict.encode(index): raw for index, raw in enumerate(encoded)})
     if root != full.fields[name]:
         raise ProofError(f"block {full.header.number}: its contents give the {name} {to_hex(root)}, the header says {to_hex(full.fields[name])}")
 

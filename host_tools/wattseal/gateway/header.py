@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-import rlp
 from eth_hash.auto import keccak
 
 from wattseal.errors import ProofError, RpcError
+from wattseal.gateway import rlp_strict
 from wattseal.gateway.rpc import Rpc, data, field, quantity, to_hex
 from wattseal.gateway.types import Header
 
@@ -66,7 +66,7 @@ def verify_full_header(block: object) -> FullHeader:
         raise ProofError("the RPC's block is no object")
     names = next((fork for fork in (PRAGUE, CANCUN, SHANGHAI) if block.get(fork[-1][0]) is not None), LONDON)
     values = {name: _read(block, name, width) for name, width in names}
-    computed = keccak(rlp.encode(list(values.values())))
+    computed = keccak(rlp_strict.encode(list(values.values())))
     if computed != claimed:
         number = int.from_bytes(values["number"])
         raise ProofError(

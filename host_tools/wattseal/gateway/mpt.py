@@ -6,13 +6,12 @@ No proof, however hostile, raises anything but `ProofError`.
 
 from collections.abc import Iterator, Mapping, Sequence
 
-import rlp
 from eth_hash.auto import keccak
 
 from wattseal.errors import ProofError
-from wattseal.gateway.rlp_strict import Item, decode
+from wattseal.gateway.rlp_strict import Item, decode, encode
 
-EMPTY_ROOT = keccak(rlp.encode(b""))
+EMPTY_ROOT = keccak(encode(b""))
 # A branch of sixteen hashes is the largest node of a state or storage trie; a key of 64 nibbles bounds the depth.
 MAX_NODE_BYTES = 532
 MAX_NODES = 65
@@ -26,7 +25,7 @@ def prove(root: bytes, key: bytes, proof: Sequence[bytes]) -> bytes | None:
     if len(proof) > MAX_NODES:
         raise ProofError(f"a trie proof has at most {MAX_NODES} nodes, this one has {len(proof)}")
     if root == EMPTY_ROOT:
-        if list(proof) not in ([], [rlp.encode(b"")]):
+        if list(proof) not in ([], [encode(b"")]):
             raise ProofError("the trie is empty, but its proof has nodes")
         return None
     nodes = iter(proof)
@@ -69,7 +68,7 @@ def _descend(node: list[Item], path: bytes, nodes: Iterator[bytes]) -> bytes:
 def _node(reference: Item, nodes: Iterator[bytes], *, is_root: bool = False) -> list[Item]:
     """Resolve a node reference: inline, or the hash of the proof's next node."""
     if isinstance(reference, list):
-        if len(rlp.encode(reference)) >= 32:
+        if len(encode(reference)) >= 32:
             raise ProofError("a trie node of 32 bytes or more is inlined")
         return reference
     if len(reference) != 32:
@@ -124,7 +123,7 @@ def trie_root(items: Mapping[bytes, bytes]) -> bytes:
     """Return the root (32 bytes) of the trie that holds `items`, none of whose values is empty."""
     if not items:
         return EMPTY_ROOT
-    return keccak(rlp.encode(_build([(_nibbles(key), value) for key, value in sorted(items.items())], 0)))
+    return keccak(encode(_build([(_nibbles(key), value) for key, value in sorted(items.items())], 0)))
 
 
 def _build(entries: list[tuple[bytes, bytes]], depth: int) -> list[Item]:
@@ -144,7 +143,7 @@ def _build(entries: list[tuple[bytes, bytes]], depth: int) -> list[Item]:
 
 
 def _reference(node: list[Item]) -> Item:
-    raw = rlp.encode(node)
+    raw = encode(node)
     return node if len(raw) < 32 else keccak(raw)
 
 

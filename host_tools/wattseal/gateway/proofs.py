@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
-import rlp
 from eth_hash.auto import keccak
 
 from wattseal.errors import ProofError, RpcError
 from wattseal.gateway import mpt, rlp_strict
+from wattseal.gateway.rlp_strict import Writable
 from wattseal.gateway.rpc import Rpc, data, elements, field, quantity, to_hex
 from wattseal.gateway.types import Header
 
@@ -72,7 +72,7 @@ def block_receipts(rpc: Rpc, header: Header) -> list[TransactionReceipt]:
     gas_before = 0
     for index, answer in enumerate(answers):
         receipt = _receipt(answer, gas_before)
-        items[rlp.encode(index)] = _encode_receipt(quantity(field(answer, "type"), "type"), receipt)
+        items[rlp_strict.encode(index)] = _encode_receipt(quantity(field(answer, "type"), "type"), receipt)
         receipts.append(receipt)
         gas_before = receipt.cumulative_gas_used
     root = mpt.trie_root(items)
@@ -131,6 +131,6 @@ def _receipt(answer: object, gas_before: int) -> TransactionReceipt:
 
 def _encode_receipt(kind: int, receipt: TransactionReceipt) -> bytes:
     """Return the consensus encoding (EIP-2718, EIP-658): type byte, then status, cumulative gas, bloom and logs."""
-    logs = [[log.address, log.topics, log.data] for log in receipt.logs]
-    body: bytes = rlp.encode([int(receipt.succeeded), receipt.cumulative_gas_used, receipt.bloom, logs])
+    logs: list[Writable] = [(log.address, log.topics, log.data) for log in receipt.logs]
+    body: bytes = rlp_strict.encode([int(receipt.succeeded), receipt.cumulative_gas_used, receipt.bloom, logs])
     return (kind.to_bytes(1) if 0 < kind < 128 else b"") + body

@@ -1,13 +1,34 @@
-"""Reading RLP (Ethereum yellow paper, appendix B) that others wrote: one encoding a value, bounded nesting, no other error."""
+"""RLP (Ethereum yellow paper, appendix B). What others wrote is read strictly: one encoding a value, bounded nesting, no other error."""
 
+from collections.abc import Sequence
 from typing import TypeAlias
 
 from wattseal.errors import ProofError
 
 Item: TypeAlias = "bytes | list[Item]"
+Writable: TypeAlias = "bytes | int | Sequence[Writable]"
 
 # The deepest thing that is read here is a list of access lists or logs: four levels. Inlined trie nodes stay below it too.
 MAX_DEPTH = 8
+
+
+def encode(item: Writable) -> bytes:
+    """Return the encoding of bytes, a non-negative integer, or a nested list or tuple of these."""
+    if isinstance(item, int):
+        item = item.to_bytes((item.bit_length() + 7) // 8, "big")
+    if isinstance(item, bytes):
+        if len(item) == 1 and item[0] < 0x80:
+            return item
+        return _prefix(0x80, len(item)) + item
+    payload = b"".join([encode(member) for member in item])
+    return _prefix(0xC0, len(payload)) + payload
+
+
+def _prefix(kind: int, length: int) -> bytes:
+    if length < 56:
+        return bytes((kind + length,))
+    size = (length.bit_length() + 7) // 8
+    return bytes((kind + 55 + size,)) + length.to_bytes(size, "big")
 
 
 def decode(raw: bytes) -> Item:

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-import rlp
 from eth_hash.auto import keccak
 
 from wattseal.errors import ProofError
@@ -67,7 +66,7 @@ class Transaction:
         """Return the address of the contract that it creates, None where it creates none. Raises BadSignature."""
         if self.fields["to"]:
             return None
-        address: bytes = keccak(rlp.encode([self.sender(), self.fields["nonce"]]))[-20:]
+        address: bytes = keccak(rlp_strict.encode([self.sender(), self.fields["nonce"]]))[-20:]
         return address
 
     def effective_gas_price(self, base_fee_per_gas: int) -> int:
@@ -79,8 +78,8 @@ class Transaction:
     def _signed_digest(self) -> bytes:
         members: list[Any] = list(self.fields.values())
         if self.kind == 0:
-            return keccak(rlp.encode(members if self.chain_id is None else [*members, self.chain_id, 0, 0]))
-        return keccak(bytes([self.kind]) + rlp.encode(members))
+            return keccak(rlp_strict.encode(members if self.chain_id is None else [*members, self.chain_id, 0, 0]))
+        return keccak(bytes([self.kind]) + rlp_strict.encode(members))
 
 
 def decode(raw: bytes) -> Transaction:
@@ -107,7 +106,7 @@ def encode(answer: object) -> bytes:
         raise ProofError(f"transactions of type {kind:#x} are not known; 0 to 4 are")
     members = [_read(answer, name, form) for name, form in _FIELDS[kind]]
     signature = [_read_integer(field(answer, name), name) for name in "vrs"]
-    body: bytes = rlp.encode([*members, *signature])
+    body: bytes = rlp_strict.encode([*members, *signature])
     return bytes([kind]) + body if kind else body
 
 

@@ -24,6 +24,18 @@ def test_reads_what_the_library_writes(item):
             rlp_strict.decode(raw)
 
 
+@given(st.recursive(st.binary(max_size=80) | st.integers(0, 2**256), lambda members: st.lists(members, max_size=6), max_leaves=30))
+@example(bytes(55))
+@example(bytes(56))
+@example([bytes(54)])
+@example([bytes(55)])
+@example(bytes(70_000))
+def test_writes_what_the_library_writes(item):
+    assert rlp_strict.encode(item) == rlp.encode(item)
+    if isinstance(item, list):
+        assert rlp_strict.encode(tuple(item)) == rlp.encode(item)
+
+
 @given(st.binary(max_size=200))
 @example(b"\xb8\x37" + bytes(55))
 @example(b"\xb8\x38" + bytes(56))
