@@ -37,6 +37,8 @@ def test_writes_what_the_library_writes(item):
 
 
 @given(st.binary(max_size=200))
+@example(b"\x81\x05")
+@example(b"\xc3\x82\x05\x05")
 @example(b"\xb8\x37" + bytes(55))
 @example(b"\xb8\x38" + bytes(56))
 @example(b"\xb9\x00\x38" + bytes(56))
@@ -66,6 +68,18 @@ def test_damage_is_noticed_or_is_another_value(item, data):
 def test_deep_nesting_is_refused_at_once(raw):
     with pytest.raises(ProofError, match="RLP"):
         rlp_strict.decode(raw)
+
+
+def test_how_deep():
+    item = []
+    for _ in range(rlp_strict.MAX_DEPTH - 1):
+        item = [item]
+    assert rlp_strict.decode(rlp_strict.encode(item)) == item
+    raw = rlp_strict.encode([item])
+    for _ in range(2000):
+        with pytest.raises(ProofError, match="nested more than 8 deep"):
+            rlp_strict.decode(raw)
+        raw = (bytes([0xC0 + len(raw)]) if len(raw) < 56 else b"\xf9" + len(raw).to_bytes(2) if len(raw) > 255 else bytes([0xF8, len(raw)])) + raw
 
 
 def test_the_message_is_short():

@@ -2,12 +2,14 @@
 
 import asyncio
 import secrets
+from dataclasses import replace as replace_fields
 
 import httpx
 import pytest
 from eth_account import Account
+from wattseal.errors import ProofError
 from wattseal.gateway import chain as chain_module
-from wattseal.gateway import linked_headers, server
+from wattseal.gateway import fees, linked_headers, server
 from wattseal.gateway.chain import Chain
 from wattseal.gateway.rpc import Rpc, to_hex
 from wattseal.gateway.upstreams import UpstreamHeaders, Upstreams
@@ -259,6 +261,52 @@ def test_finality_is_claimed_only_where_something_says_so(honest, story):
     assert reply["result"] == "0x5"
     assert reply["restsOn"]["basis"] == Final.basis
     assert reply["restsOn"]["blockNumber"] == "0x2"
+
+
+class Source:
+    """A header source of which a test says what it vouches for."""
+
+    basis = "vouched for by the test"
+
+    def __init__(self, newest, by_number):
+        self.latest = lambda: newest
+        self.by_number = by_number
+
+
+def test_what_nobody_vouches_for_yet_is_not_there(honest, story):
+    """Upstreams may be ahead of a light client."""
+    headers = honest.chain.headers
+    block_hash = story["rpc"].call("eth_getBlockByNumber", "0x6", False)["hash"]
+    behind = Client(Chain(honest.chain.upstreams, Source(headers.by_number(5), headers.by_number)))
+    assert behind.call("eth_getTransactionReceipt", story["hashes"]["log 5"])["status"] == "0x1"
+    assert behind.call("eth_getTransactionReceipt", story["hashes"]["log 6"]) is None
+    assert behind.call("eth_getBlockByNumber", "0x6", False) is None
+    assert behind.call("eth_getBlockByHash", block_hash, False) is None
+    assert "after the newest one that is vouched for, 5" in behind.error("eth_getBalance", story["sender"], "0x6")["message"]
+    assert len(behind.call("eth_getLogs", {"fromBlock": "0x1", "toBlock": "0x7"})) == 2
+
+
+def test_a_block_of_another_fork_is_not_of_the_chain(honest, story):
+    headers = honest.chain.headers
+    other = Client(Chain(honest.chain.upstreams, Source(headers.latest(), lambda number: headers.by_number(number - 1))))
+    assert "not block 2 of the chain" in other.error("eth_getTransactionReceipt", story["hashes"]["plain"])["message"]
+    assert other.chain.upstreams.all[0].lies == 0
+    block_hash = story["rpc"].call("eth_getBlockByNumber", "0x2", False)["hash"]
+    assert other.call("eth_getBlockByHash", block_hash, False) is None
+
+
+def test_a_header_that_has_more_receipts_than_transactions(honest):
+    """No chain makes one, but a server that makes up headers can."""
+    header = honest.chain.headers.by_number(2)
+    block = replace_fields(honest.chain.block(header), transactions=[])
+    with pytest.raises(ProofError, match="0 transactions, but 2 receipts"):
+        honest.chain.upstreams.ask(lambda rpc: chain_module._receipts(rpc, block))
+
+
+def test_percentiles_of_tips_are_weighed_by_gas():
+    bought = [(1, 10), (5, 80), (9, 10)]
+    assert [fees._reached(bought, gas) for gas in (0, 10, 11, 90, 91, 100)] == [1, 1, 5, 5, 9, 9]
+    assert fees._reached([], 0) == 0
 
 
 # -- sending --------------------------------------------------------------------------------------------------------------------------
