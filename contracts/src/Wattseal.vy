@@ -240,6 +240,7 @@ def refund(v: typed_data.Voucher):
 def deposit(driver: address, host: address, plug: address, token: address, amount: uint128):
     """
     @notice Add money to a driver's tab at a host's plug: the coins that are sent, or tokens that the caller has approved. Anyone may call.
+    @dev Not while an exit is announced.
     @param driver Whose tab.
     @param host Who is paid from it.
     @param plug Whose receipts are paid from it.
@@ -249,6 +250,8 @@ def deposit(driver: address, host: address, plug: address, token: address, amoun
     assert driver != empty(address) and host != empty(address) and plug != empty(address) and amount > 0, "bad_terms"
     tab: bytes32 = self._tab_of(driver, host, plug, token)
     word: uint256 = self.tabs[tab]
+    # else a delay that is over already would count for money that comes later
+    assert word & EXIT_MASK == 0, "exit_announced"
     assert (word >> BALANCE_SHIFT) + convert(amount, uint256) <= convert(max_value(uint128), uint256), "tab_full"
     self.tabs[tab] = word + (convert(amount, uint256) << BALANCE_SHIFT)
     log Deposited(tab=tab, driver=driver, host=host, plug=plug, token=token, amount=convert(amount, uint256))
@@ -263,7 +266,9 @@ def request_exit(host: address, plug: address, token: address):
     @param plug Whose receipts are paid from it.
     @param token The token.
     """
-    self._set_exit(host, plug, token, block.timestamp + EXIT_DELAY)
+    tab: bytes32 = self._tab_of(msg.sender, host, plug, token)
+    assert self.tabs[tab] >> BALANCE_SHIFT > 0, "tab_empty"
+    self._set_exit(tab, block.timestamp + EXIT_DELAY)
 
 
 @external
@@ -274,7 +279,7 @@ def cancel_exit(host: address, plug: address, token: address):
     @param plug Whose receipts are paid from it.
     @param token The token.
     """
-    self._set_exit(host, plug, token, 0)
+    self._set_exit(self._tab_of(msg.sender, host, plug, token), 0)
 
 
 @external
@@ -463,7 +468,7 @@ def _receive(payer: address, token: address, amount: uint256):
 
 @internal
 def _settle(c: Claim) -> bytes32:
-    # _digest written out twice, and the guards in the order of what they cost: this is where batches spend their gas
+    # batches spend their gas here, so _digest and _close_lock are written out
     session: bytes32 = keccak256(
         concat(DIGEST_PREFIX, DOMAIN_SEPARATOR, keccak256(abi_encode(typed_data.VOUCHER_TYPE_HASH, c.voucher)))
     )
@@ -576,11 +581,8 @@ def _close_lock(driver: uint256, token: uint256, cap: uint256, issued_at: uint25
 
 
 @internal
-def _set_exit(host: address, plug: address, token: address, exit_at: uint256):
-    tab: bytes32 = self._tab_of(msg.sender, host, plug, token)
-    word: uint256 = self.tabs[tab]
-    assert word >> BALANCE_SHIFT > 0, "tab_empty"
-    self.tabs[tab] = (word & ~EXIT_MASK) | exit_at
+def _set_exit(tab: bytes32, exit_at: uint256):
+    self.tabs[tab] = (self.tabs[tab] & ~EXIT_MASK) | exit_at
     log ExitRequested(tab=tab, exitAt=exit_at)
 
 
