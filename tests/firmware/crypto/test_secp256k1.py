@@ -149,9 +149,9 @@ def test_a_signature_given_up_at_any_step_leaves_no_scratch():
                 steps = secp256k1.sign_steps(SECRET, DIGEST)
                 for _ in range(after):
                     next(steps)
-                assert any([any(scratch) for scratch in kept])
+                assert any(any(scratch) for scratch in kept)
                 stop(steps)
-                assert not any([any(scratch) for scratch in kept]), after
+                assert not any(any(scratch) for scratch in kept), after
                 assert len(kept) == (2 if after == 1 else 6), after
     finally:
         curve.columns, curve.Accumulator, rfc6979._Hmac = columns, point, hmac
