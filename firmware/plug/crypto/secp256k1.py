@@ -60,7 +60,7 @@ def _sign(scalar, secret, digest):
 
 
 def verify(public, digest, signature):
-    """Whether `signature` is one of `digest` by `public`. s may be high, as the standard allows (`recover` refuses it); of 65 bytes, v must be right."""
+    """Whether `signature` is one of `digest` by `public`. s may be high, as the standard allows and `recover` not; of 65 bytes, v must be right."""
     return finish(verify_steps(public, digest, signature))
 
 
