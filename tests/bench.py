@@ -121,8 +121,10 @@ def firmware_instructions() -> Iterator[Row]:
         return
     embit = bench_embit.fetch(FOLDER)
     public = bench_embit.instruction_counts(embit) if embit else {}
-    plain = instructions.measure(TREES / "xtensawin")  # of another processor: no native code
-    for name, steps in instructions.measure().items():
+    native, plain = (instructions.measure(TREES / tree) for tree in ("x86", "xtensawin"))  # of another processor: no native code
+    blocks = [sum(counts["keccak256, 2 blocks"]) - sum(counts["keccak256, 1 block"]) for counts in (native, plain)]
+    yield Row("keccak256, each block more", "instructions", blocks[0], "plain Python", blocks[1])
+    for name, steps in native.items():
         if name == "nothing":
             continue
         beside, other = (bench_embit.TITLE, public[name]) if name in public else ("plain Python", sum(plain[name]))
