@@ -1,6 +1,6 @@
 """The combs' points, in files beside this module: 8 KB a curve are more than a small heap has to spare.
 
-A point is its x and y, 32 little-endian bytes each: firmware/generate_secp256k1_table.py says which points. firmware/build.py makes the files.
+A point is its x and y, 32 little-endian bytes each: firmware/generate_comb_tables.py says which points. firmware/build.py makes the files.
 """
 
 from binascii import hexlify
