@@ -163,6 +163,7 @@ class Curve:
         finally:
             accumulator.wipe()
             give_back(accumulator.slots)
+            clear(self.table.last, len(self.table.last))
             clear(signs, len(signs))
             clear(teeth, len(teeth))
 

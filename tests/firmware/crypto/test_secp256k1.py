@@ -140,6 +140,7 @@ def test_a_signature_given_up_at_any_step_leaves_no_scratch():
         kept.append(signs)
         columns(teeth, signs)
 
+    table = CURVE.table
     columns, point, hmac = curve.columns, curve.Accumulator, rfc6979._Hmac
     curve.columns, curve.Accumulator, rfc6979._Hmac = kept_columns, KeptPoint, KeptHmac
     try:
@@ -152,6 +153,7 @@ def test_a_signature_given_up_at_any_step_leaves_no_scratch():
                 assert any(any(scratch) for scratch in kept)
                 stop(steps)
                 assert not any(any(scratch) for scratch in kept), after
+                assert not any(table.last), after
                 assert len(kept) == (2 if after == 1 else 6), after
     finally:
         curve.columns, curve.Accumulator, rfc6979._Hmac = columns, point, hmac
