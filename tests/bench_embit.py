@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = ROOT / "tests/bench_embit_firmware.py"
 VERSION = "0.8.0"
 TITLE = f"embit {VERSION}"
-RUNS = 5
+RUNS = 15
 HMAC = """from hashlib import sha256
 
 
