@@ -12,8 +12,8 @@ ROOT = Path(__file__).parents[1]
 FIRMWARE = [
     ("plug.version", "plug.board", "plug.typed_data", "plug.errors", "plug.imports"),
     ("plug.crypto", "plug.metering.counter", "plug.metering.calibration", "plug.drivers", "plug.clock", "plug.storage", "plug.turns"),
-    ("plug.metering", "plug.wire", "plug.text"),
-    ("plug.terms", "plug.config", "plug.guard", "plug.voucher", "plug.receipt", "plug.ledger", "plug.supervisor"),
+    ("plug.metering", "plug.wire", "plug.text", "plug.signing"),
+    ("plug.terms", "plug.config", "plug.guard", "plug.voucher", "plug.receipt", "plug.ledger", "plug.supervisor", "plug.device_key"),
     ("plug.session",),
     ("plug.net",),
     ("plug.commands", "plug.panel"),

@@ -13,6 +13,12 @@ class ConfigError(PlugError):
     code = "config"
 
 
+class KeystoreError(PlugError):
+    """NVS holds a device key that cannot be used, or cannot keep one."""
+
+    code = "keystore"
+
+
 class JournalError(PlugError):
     """Flash holds records, but none that can be trusted, or did not keep what was written."""
 

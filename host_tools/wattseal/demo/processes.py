@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import socket
 import subprocess
 import sys
@@ -199,6 +200,7 @@ class SimulatedPlug(Process):
             "relay": {"host": "127.0.0.1", "port": relay_port},
             "chain_id": CHAIN_ID,
             "contract": to_hex(contract),
+            "entropy": secrets.token_hex(32),
         }
         (flash / "config.json").write_text(json.dumps(config))
         tree = tree or ROOT / "build/firmware" / board / port
