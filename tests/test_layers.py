@@ -13,11 +13,21 @@ FIRMWARE = [
     ("plug.version", "plug.board", "plug.typed_data", "plug.errors", "plug.imports"),
     ("plug.crypto", "plug.metering.counter", "plug.metering.calibration", "plug.drivers", "plug.clock", "plug.storage", "plug.turns"),
     ("plug.metering", "plug.wire", "plug.text", "plug.signing"),
-    ("plug.terms", "plug.config", "plug.guard", "plug.voucher", "plug.receipt", "plug.ledger", "plug.supervisor", "plug.device_key"),
+    (
+        "plug.terms",
+        "plug.config",
+        "plug.guard",
+        "plug.voucher",
+        "plug.receipt",
+        "plug.ledger",
+        "plug.supervisor",
+        "plug.device_key",
+        "plug.enrolment",
+    ),
     ("plug.session",),
     ("plug.net",),
     ("plug.commands", "plug.panel"),
-    ("plug.app", "plug.calibrate"),
+    ("plug.app", "plug.calibrate", "plug.rekey"),
     ("main",),
 ]
 HOST_TOOLS = [

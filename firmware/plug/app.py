@@ -13,6 +13,7 @@ from plug import board, config, device_key
 from plug.clock import Clock
 from plug.commands import Commands
 from plug.crypto import eip712
+from plug.enrolment import Enrolment
 from plug.errors import ConfigError, JournalError, MeterError, PlugError
 from plug.guard import Guard
 from plug.guard.codes import CONTACT_TEMPERATURE, PLUG_TEMPERATURE
@@ -91,7 +92,7 @@ class App:
         nvs = esp32.NVS("wattseal")
         key = device_key.load(nvs)
         self._ledger = ledger = open_ledger(Journal(_find_partition()), key is not None)
-        signer, _record = key or device_key.create(nvs, settings.entropy)
+        signer, record = key or device_key.create(nvs, settings)
         calibration = _read_calibration(ledger)
         self._meter, driver = open_meter(calibration)
         self._start_up_ms = driver.START_UP_MS
@@ -111,6 +112,7 @@ class App:
             "has_load_sense": load_sense is not None,
             "calibration": to_hex(calibration.digest()),
         }
+        self._enrolment = enrolment = Enrolment(nvs, record, signer, domain, settings.host)
         self._session = session = Session(
             receipts, domain, clock, self._register, guard, ledger, settings.host, settings.terms, facts, self._announce
         )
@@ -133,7 +135,7 @@ class App:
             "rated_power_w": board.RATED_POWER_W,
         }
         self._link = Link(settings.relay_host, settings.relay_port, wifi, clock, session, ledger, self._greeting, self._handle, self._link_beat)
-        self._commands = Commands(clock, session, guard, ledger, self._meter, self._link.acknowledge, self._announce, self._reboot)
+        self._commands = Commands(clock, session, guard, ledger, self._meter, enrolment, self._link.acknowledge, self._announce, self._reboot)
         self._supervisor = None
 
     async def run(self):
@@ -175,7 +177,8 @@ class App:
 
     def _greeting(self):
         """Return the first messages of a connection."""
-        return [self._hello, self._status(), self._health()]
+        retired = self._enrolment.retired()
+        return [self._hello] + ([] if retired is None else [retired]) + [self._status(), self._health()]
 
     def _health(self):
         meter, crash = self._meter, self._ledger.crash()

@@ -2,7 +2,7 @@
 
 import network
 
-from plug.errors import ConfigError
+from plug.errors import ConfigError, KeystoreError
 from plug.storage import keystore
 from plug.storage.keystore import KeyRecord
 
@@ -21,19 +21,28 @@ def load(nvs):
     return None if record is None else (signer(record.material), record)
 
 
-def create(nvs, entropy):
-    """Make the plug's first key, keep it, return (signer, record). `entropy`: 32 bytes of the host's, or None. Raises ConfigError, KeystoreError."""
-    if entropy is None:
-        raise ConfigError(
-            "entropy: this plug has no key yet: put 64 hex digits of `openssl rand -hex 32` there, remove them once it has told its address"
-        )
-    start_entropy_source()
-    signer = signer_class().create(entropy)
+def create(nvs, settings):
+    """Make the plug's first key of its entropy and the host's (Config), keep it, return (signer, record). Raises ConfigError, KeystoreError."""
+    if settings.entropy is None:
+        raise ConfigError("entropy is missing, and this plug has no key yet: put 64 hex digits there (`openssl rand -hex 32` makes some)")
+    signer = draw(settings, signer_class().create, settings.entropy)
     record = KeyRecord(signer.KIND, signer.material)
     keystore.store(nvs, record)
     return signer, record
 
 
-def start_entropy_source():
-    """Turn the radio on: without its noise the ESP32's generator is only pseudo-random (ESP-IDF Programming Guide, "Random Number Generation")."""
-    network.WLAN(network.STA_IF).active(True)
+def draw(settings, make, entropy):
+    """Return make(entropy), called while the radio works; it is off afterwards. `settings`: a Config. Raises KeystoreError.
+
+    Without the radio's noise the ESP32's generator is only pseudo-random (ESP-IDF Programming Guide, "Random Number Generation"), and a radio
+    that is on and has nothing to do may sleep (the same, "Wi-Fi Driver", "Disconnected State Sleep"): so it is given a network to look for.
+    """
+    radio = network.WLAN(network.STA_IF)
+    try:
+        radio.active(True)
+        radio.connect(settings.ssid, settings.password)
+        return make(entropy)
+    except OSError as error:
+        raise KeystoreError(f"no key without the radio's noise, and it does not start ({error}): restart the plug")
+    finally:
+        radio.active(False)

@@ -109,6 +109,18 @@ class WrongSession(PlugError):
     code = "wrong_session"
 
 
+class NoHost(PlugError):
+    """The plug's configuration does not say for whom it works."""
+
+    code = "no_host"
+
+
+class StaleEpoch(PlugError):
+    """An epoch is not above the last one that the plug has signed."""
+
+    code = "stale_epoch"
+
+
 class BadState(PlugError):
     """A message does not fit the state of the session."""
 

@@ -61,6 +61,7 @@ ORDER = (
     "plug.storage.journal",
     "plug.storage.keystore",
     "plug.device_key",
+    "plug.enrolment",
     "plug.supervisor",
     "plug.version",
     "plug.app",

@@ -19,12 +19,13 @@ PROTOCOL_VERSION = 1
 STATES = ("idle", "authorised", "charging", "suspended", "ending")
 
 _HEX = re.compile(r"0x[0-9a-f]*")
-_BYTE_LENGTHS = {"address": 20, "bytes32": 32, "signature": 65}
+_BYTE_LENGTHS = {"address": 20, "bytes32": 32, "public_key": 64, "signature": 65}
 _MAX_TEXT = 2048
 
 Address = Annotated[bytes, "address"]
 Hash = Annotated[bytes, "bytes32"]
 Signature = Annotated[bytes, "signature"]
+PublicKey = Annotated[bytes, "public_key"]
 Uint1 = Annotated[int, "uint1"]
 Int64 = Annotated[int, "int64"]
 Uint32 = Annotated[int, "uint32"]
@@ -232,6 +233,40 @@ class Health(Message):
 
 
 @dataclass(frozen=True)
+class Enrolment(Message):
+    """The plug's key (x || y), and its signature over `Enrol`: for whom it works from an epoch on."""
+
+    type = "enrolment"
+    plug: Address
+    host: Address
+    epoch: Uint64
+    curve: Text
+    public_key: PublicKey
+    signature: Signature
+
+    @property
+    def statement(self) -> Enrol:
+        """What is signed."""
+        return Enrol(self.plug, self.host, self.epoch)
+
+
+@dataclass(frozen=True)
+class RetiredMessage(Message):
+    """The signature over `Retire` by the key of `plug`, which the speaker's key has replaced."""
+
+    type = "retired"
+    plug: Address
+    successor: Address
+    epoch: Uint64
+    signature: Signature
+
+    @property
+    def statement(self) -> Retire:
+        """What is signed."""
+        return Retire(self.plug, self.successor, self.epoch)
+
+
+@dataclass(frozen=True)
 class Pong(Message):
     """Answers `ping`."""
 
@@ -337,6 +372,14 @@ class Reboot(Message):
 
 
 @dataclass(frozen=True)
+class EnrolMessage(Message):
+    """Asks for `enrolment`, for the host of the plug's own configuration."""
+
+    type = "enrol"
+    epoch: Uint64
+
+
+@dataclass(frozen=True)
 class Ping(Message):
     """Asks for `pong`."""
 
@@ -353,7 +396,7 @@ class NewContactor(Message):
 Command = End | Budget | ClearTrip | NewContactor | Reboot
 _COMMANDS: dict[str, type[Command]] = {kind.type: kind for kind in get_args(Command)}
 
-PlugMessage = Hello | Offer | SessionMessage | ReceiptMessage | Status | Health | Refused | Pong
+PlugMessage = Hello | Offer | SessionMessage | ReceiptMessage | Status | Health | Enrolment | RetiredMessage | Refused | Pong
 _PLUG_MESSAGES: dict[str, type[PlugMessage]] = {kind.type: kind for kind in get_args(PlugMessage)}
 
 

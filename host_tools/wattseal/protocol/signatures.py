@@ -19,6 +19,11 @@ def address(secret: bytes) -> bytes:
     return _address(PrivateKey(secret).public_key)
 
 
+def key_address(public_key: bytes) -> bytes:
+    """Return the 20-byte address of a public key, x || y (64 bytes); whether it is on the curve is not looked at."""
+    return keccak(public_key)[-20:]
+
+
 def recover(digest: bytes, signature: bytes) -> bytes:
     """Return the 20-byte address that signed a 32-byte digest. Raises BadSignature where the form is wrong or nobody did."""
     if len(signature) != 65:
@@ -41,4 +46,4 @@ def check_signer(what: str, digest: bytes, signature: bytes, signer: bytes) -> N
 
 
 def _address(key: PublicKey) -> bytes:
-    return keccak(key.format(compressed=False)[1:])[-20:]
+    return key_address(key.format(compressed=False)[1:])
