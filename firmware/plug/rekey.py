@@ -20,7 +20,7 @@ from plug.wire import to_hex
 
 
 def run(entropy, show=print):
-    """Make a new key of the plug's entropy and the host's (64 hex digits), have the old one sign Retire, keep both in one write, return the new address.
+    """Make a new key of the plug's entropy and the host's (64 hex digits), have the old one sign Retire, keep both; return the new address.
 
     A power cut leaves the old or the new key whole. `show(text)` prints. Raises BadState while a session has not ended or the relay has not
     acknowledged its last receipt, ConfigError, JournalError, KeystoreError.

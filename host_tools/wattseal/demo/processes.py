@@ -176,7 +176,7 @@ class SimulatedPlug(Process):
     `port` is `x64` or `x86`; `folder` holds the flash, and the same folder again is a reboot. `car` (the arguments of `plug_in`) stands at the
     socket from the start; without one the socket is empty. `settings` are the simulator's beyond the board's, `tree` is the compiled firmware
     where it is not the board's own, `heap` MicroPython's option where it is not that of HEAPS, `simulator`
-    a folder with the simulator's modules, maybe compiled.
+    a folder with the simulator's modules, maybe compiled, `config` the keys of config.json beyond those that every plug needs.
     """
 
     def __init__(
@@ -192,17 +192,18 @@ class SimulatedPlug(Process):
         tree: Path | None = None,
         heap: str | None = None,
         simulator: Path = SIMULATOR,
+        config: dict[str, Any] | None = None,
     ) -> None:
         flash = folder / "flash"
         flash.mkdir(parents=True, exist_ok=True)
-        config = {
+        every_key = {
             "wifi": {"ssid": "simulated", "password": "simulated"},
             "relay": {"host": "127.0.0.1", "port": relay_port},
             "chain_id": CHAIN_ID,
             "contract": to_hex(contract),
             "entropy": secrets.token_hex(32),
-        }
-        (flash / "config.json").write_text(json.dumps(config))
+        } | (config or {})
+        (flash / "config.json").write_text(json.dumps(every_key))
         tree = tree or ROOT / "build/firmware" / board / port
         with socket.create_server(("127.0.0.1", 0)) as server:
             server.settimeout(START_TIMEOUT_S)
