@@ -165,6 +165,8 @@ def replaced(replay: Replay, tmp_path: Path) -> list[bytes]:
     session = driver.start(replay.relay, driver.voucher(replay.relay.get(f"/plugs/{old}/offer"), replay.host))
     replay.plug.ask(cmd="plug_in", energy_wh=5000, current_ma=CAR_CURRENT_MA)
     replay.charging(session)
+    assert enrolled(replay, old, 6)["epoch"] == 6
+    assert replay.plug.run(1)["contacts"] == 1
     entropy = "5a" * 32
     secrets = [secret_of(tmp_path), bytes.fromhex(json.loads((flash_of(tmp_path) / "config.json").read_text())["entropy"])]
 
@@ -203,11 +205,11 @@ def replaced(replay: Replay, tmp_path: Path) -> list[bytes]:
     assert new in done.stdout
     assert replay.relay.get("/quarantine")["quarantine"] == []
     with pytest.raises(LinkError, match="stale_epoch"):
-        enrolled(replay, new, 6)
-    answer = enrolled(replay, new, 7)
+        enrolled(replay, new, 7)
+    answer = enrolled(replay, new, 8)
     retirement = answer["retirements"][0]
-    assert [retirement[key] for key in ("plug", "successor", "epoch")] == [old, new, 6]
-    digest = Retire(as_bytes(old), as_bytes(new), 6).digest(domain_separator(CHAIN_ID, replay.contract))
+    assert [retirement[key] for key in ("plug", "successor", "epoch")] == [old, new, 7]
+    digest = Retire(as_bytes(old), as_bytes(new), 7).digest(domain_separator(CHAIN_ID, replay.contract))
     assert signer_of(digest, retirement["signature"]) == old
 
     replay.chain.follow(receipt["receipt"]["asOf"] + 60)
