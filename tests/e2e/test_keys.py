@@ -19,9 +19,12 @@ from wattseal.demo.driver import Driver
 from wattseal.demo.processes import CHAIN_ID, ROOT
 from wattseal.demo.replay import BOARD, CAR_CURRENT_MA, Replay, wait_for
 from wattseal.errors import LinkError
+from wattseal.protocol import signatures
 from wattseal.protocol.eip712 import domain_separator
-from wattseal.protocol.messages import Enrol, Retire, to_hex
+from wattseal.protocol.messages import Enrol, Retire, Voucher, to_hex
 from wattseal.protocol.typed_data import FLAG_FINAL
+
+from tests.e2e.bench import DOMAIN, DRIVER, NOW, Bench
 
 ARRIVAL = 1_551_450_000
 
@@ -162,6 +165,8 @@ def replaced(replay: Replay, tmp_path: Path) -> list[bytes]:
     session = driver.start(replay.relay, driver.voucher(replay.relay.get(f"/plugs/{old}/offer"), replay.host))
     replay.plug.ask(cmd="plug_in", energy_wh=5000, current_ma=CAR_CURRENT_MA)
     replay.charging(session)
+    assert enrolled(replay, old, 6)["epoch"] == 6
+    assert replay.plug.run(1)["contacts"] == 1
     entropy = "5a" * 32
     secrets = [secret_of(tmp_path), bytes.fromhex(json.loads((flash_of(tmp_path) / "config.json").read_text())["entropy"])]
 
@@ -200,11 +205,11 @@ def replaced(replay: Replay, tmp_path: Path) -> list[bytes]:
     assert new in done.stdout
     assert replay.relay.get("/quarantine")["quarantine"] == []
     with pytest.raises(LinkError, match="stale_epoch"):
-        enrolled(replay, new, 6)
-    answer = enrolled(replay, new, 7)
+        enrolled(replay, new, 7)
+    answer = enrolled(replay, new, 8)
     retirement = answer["retirements"][0]
-    assert [retirement[key] for key in ("plug", "successor", "epoch")] == [old, new, 6]
-    digest = Retire(as_bytes(old), as_bytes(new), 6).digest(domain_separator(CHAIN_ID, replay.contract))
+    assert [retirement[key] for key in ("plug", "successor", "epoch")] == [old, new, 7]
+    digest = Retire(as_bytes(old), as_bytes(new), 7).digest(domain_separator(CHAIN_ID, replay.contract))
     assert signer_of(digest, retirement["signature"]) == old
 
     replay.chain.follow(receipt["receipt"]["asOf"] + 60)
@@ -218,6 +223,60 @@ def replaced(replay: Replay, tmp_path: Path) -> list[bytes]:
     other = Driver(replay.chain, replay.contract, bytes(31) + b"\x06")
     other.start(replay.relay, other.voucher(replay.relay.get(f"/plugs/{new}/offer"), replay.host))
     return secrets
+
+
+def voucher(plug: str, nonce: int) -> dict[str, Any]:
+    """Return a voucher message that is good but for what the plug may think of its address and nonce."""
+    terms = Voucher(signatures.address(DRIVER), b"\x44" * 20, as_bytes(plug), bytes(20), 0, 10**14, 0, 4600, 10**18, NOW, NOW + 86_400, nonce)
+    return {"type": "voucher", "voucher": terms.to_wire(), "signature": to_hex(signatures.sign(DRIVER, terms.digest(DOMAIN)))}
+
+
+def offered(bench: Bench) -> int:
+    """Return the nonce of the offer that the plug makes once it knows the time and has looked at its contacts."""
+    bench.send(type="time", utc=bench.now)
+    bench.newest_status()
+    bench.plug.run(90)
+    nonce: int = bench.expect("offer")["nonce"]
+    return nonce
+
+
+def test_only_the_final_receipts_acknowledgement_lets_a_key_go(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, BOARD)
+    old = bench.hello["plug"]
+    session = bench.start()
+    bench.plug.run(310)
+    interim = bench.expect("receipt")["receipt"]["sequence"]
+    bench.send(type="ack", session=session, sequence=interim, status="stored")
+    bench.stop(session)
+    bench.newest_status()
+    bench.plug.run(6)
+    final = bench.expect_final()["sequence"]
+    for sequence in (interim, final + 1, final):
+        bench.newest_status()
+        bench.plug.kill()
+        done = rekey(tmp_path, "5a" * 32)
+        assert "BadState: the relay has not acknowledged" in done.stderr
+        bench.boot()
+        assert (bench.hello["plug"], bench.expect_final()["sequence"]) == (old, final)
+        bench.send(type="ack", session=session, sequence=sequence, status="stored")
+    nonce = offered(bench)
+    bench.plug.kill()
+    assert rekey(tmp_path, "5a" * 32).returncode == 0
+
+    bench.boot()
+    bench.plug.kill()
+    bench.boot()
+    new = bench.hello["plug"]
+    assert new != old
+    assert [bench.retired[key] for key in ("plug", "successor", "epoch")] == [old, new, 1]
+    assert bench.expect("session")["voucher"]["plug"] == old
+    assert bench.expect_final()["sequence"] == final
+    bench.send(type="settled", session=session)
+    assert offered(bench) != nonce
+    assert bench.refusal(**voucher(old, nonce)) == "wrong_plug"
+    assert bench.refusal(**voucher(new, nonce)) == "stale_nonce"
+    bench.start()
+    bench.close()
 
 
 def seen_by_nobody(replay: Replay, folder: Path, sent: bytes, secrets: list[bytes]) -> None:

@@ -41,7 +41,9 @@ def _module(path: Path) -> ModuleType:
 @cache
 def mutants() -> list[Mutant]:
     """Return every mutant of the tables in this folder."""
-    return [Mutant(*row) for name in ("guard", "drivers", "meters", "session") for row in _module(Path(__file__).with_name(f"{name}.py")).MUTANTS]
+    return [
+        Mutant(*row) for name in ("guard", "drivers", "meters", "session", "keys") for row in _module(Path(__file__).with_name(f"{name}.py")).MUTANTS
+    ]
 
 
 @cache

@@ -16,6 +16,7 @@ from tests.host_tools.conftest import Actors
 
 ACTORS = Actors()
 SESSION = ACTORS.session()
+A = "0x" + "11" * 20
 FRAMES: list[dict[str, Any]] = [
     ACTORS.hello(),
     {"type": "offer", "nonce": 2**64 - 1, "issued_at": ACTORS.now, "price_per_kwh": 0, "price_per_hour": 2**96 - 1},
@@ -25,6 +26,16 @@ FRAMES: list[dict[str, Any]] = [
     ACTORS.status("idle", power_mw=-1),
     {"type": "refused", "code": "busy", "message": "a session is charging", "session": None},
     {"type": "health", "uptime_s": 2**40, "refused": 1, "damaged": 0, "meter_failures": 7, "meter_discarded": 2, "crash": "TaskDied: it hangs"},
+    {
+        "type": "enrolment",
+        "plug": A,
+        "host": A,
+        "epoch": 2**64 - 1,
+        "curve": "secp256k1",
+        "public_key": "0x" + "cd" * 64,
+        "signature": "0x" + "ab" * 65,
+    },
+    {"type": "retired", "plug": A, "successor": A, "epoch": 7, "signature": "0x" + "ab" * 65},
     {"type": "pong"},
 ]
 PLACES = [(index, key) for index, frame in enumerate(FRAMES) for key in frame if key != "type"]
