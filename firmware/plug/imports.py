@@ -9,7 +9,7 @@ SIGNERS = {
     "software": ("plug.signing.software",),
     "atecc608b": ("plug.drivers.atecc608b", "plug.signing.element_setup", "plug.signing.secure_element"),
 }
-_BEFORE = (
+BEFORE = (
     "plug.errors",
     "plug.text",
     "plug.net.framing",
@@ -61,7 +61,7 @@ _BEFORE = (
     "plug.panel",
     "plug.receipt",
 )
-_AFTER = (
+AFTER = (
     "plug.storage.flash",
     "plug.storage.documents",
     "plug.storage.samples",
@@ -73,4 +73,4 @@ _AFTER = (
     "plug.version",
     "plug.app",
 )
-ORDER = _BEFORE + SIGNERS[SIGNER] + _AFTER
+ORDER = BEFORE + SIGNERS[SIGNER] + AFTER

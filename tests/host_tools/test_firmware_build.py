@@ -250,7 +250,7 @@ def tree_of(project):
 def test_a_tree_holds_main_every_module_and_the_driver_of_its_meter(project):
     assert run_build(project, "trees").returncode == 0
     for board in BOARDS:
-        part = "ade7953" if board in ("socket_10a", "socket_16a", "desk_16a") else board.split("_")[0]
+        part = "ade7953" if board.startswith(("socket_", "desk_")) else board.split("_")[0]
         modules = ["main.py", "plug/board.mpy", f"plug/drivers/{part}.mpy", "plug/small.mpy"]
         for architecture in ("x64", "x86", "xtensawin", "rv32imc"):
             tree = project / "build/firmware" / board / architecture
