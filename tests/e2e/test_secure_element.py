@@ -11,15 +11,18 @@ import pytest
 from wattseal.demo.driver import Driver
 from wattseal.demo.processes import CHAIN_ID, ROOT
 from wattseal.demo.replay import CAR_CURRENT_MA, Replay, wait_for
+from wattseal.errors import LinkError
 from wattseal.protocol import signatures
 from wattseal.protocol.eip712 import domain_separator
 from wattseal.protocol.messages import Receipt, to_hex
+from wattseal.protocol.typed_data import FLAG_TRIP
 
 from tests.e2e.bench import Bench
 from tests.e2e.test_keys import enrolled
 
 ARRIVAL = 1_551_450_000
 BOARD = "socket_16a_se"
+RESET = 3  # exit status of machine.reset()
 CHIP, OTHER_CHIP = "0123a1b2c3d4e5f6ee", "0123ffffffffffffee"
 
 
@@ -131,3 +134,29 @@ def test_another_kind_of_chip_is_refused_at_boot(stopped: Path) -> None:
     memory["config"] = memory["config"][:8] + "00005000" + memory["config"][16:]  # an ATECC508A
     file.write_text(json.dumps(memory))
     assert "it is no ATECC608" in boot(stopped)
+
+
+def test_a_chip_that_dies_in_a_session_opens_the_contacts_and_restarts_the_plug(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, BOARD)
+    bench.start()
+    assert bench.plug.run(10)["contacts"] == 1
+    bench.plug.ask(cmd="secure_element", absent=True)
+    with pytest.raises((LinkError, ConnectionError)):  # the receipt after 250 Wh
+        bench.plug.run(300)
+    assert bench.plug.wait() == RESET
+    assert "the secure element does not wake" in bench.plug.log.read_text()
+    bench.boot("reset")
+    assert bench.status["trip"] == "watchdog"
+    assert bench.plug.run(10)["contacts"] == 0
+    assert bench.expect_final()["flags"] & FLAG_TRIP  # signed now that the chip is back
+    bench.close()
+
+
+def test_a_passing_fault_of_the_chips_bus_costs_a_retry(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, BOARD)
+    session = bench.start()
+    bench.plug.ask(cmd="secure_element", i2c=3)
+    bench.stop(session)
+    assert bench.plug.run(10)["contacts"] == 0
+    assert bench.expect_final()["session"] == session
+    bench.close()

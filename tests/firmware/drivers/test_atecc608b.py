@@ -25,6 +25,7 @@ class Chip:
         self.busy = busy
         self.wakes = wakes
         self.log = []
+        self.refused_reads = 0
         self._output, self._waits = None, 0
 
     def writeto(self, address, data):
@@ -50,6 +51,7 @@ class Chip:
             raise OSError(19)
         if self._waits:
             self._waits -= 1
+            self.refused_reads += 1
             raise OSError(19)
         return self._output[:nbytes] + b"\xff" * (nbytes - len(self._output))
 
@@ -98,6 +100,7 @@ def test_a_busy_chip_is_asked_again_up_to_its_longest_time():
     driver = ATECC608B(chip)
     assert "within 115 ms" in refused(driver.public_key(0))
     assert (driver.retries, chip.log.count("wake"), chip.log.count("sleep")) == (2, 3, 3)
+    assert chip.refused_reads == 3 * (115 // 5 + 1)
 
 
 def test_other_tasks_run_while_it_waits():

@@ -9,6 +9,7 @@ from clock import world
 from plug import set_up_element
 from plug.crypto import p256
 from plug.crypto.keccak import keccak256
+from plug.drivers.atecc608b import crc16
 from plug.errors import KeystoreError, SecureElementError
 from plug.signing.secure_element import SecureElementSigner
 from run_in_micropython import raises
@@ -132,6 +133,16 @@ def test_a_chip_that_is_far_too_slow_is_given_up_and_comes_back():
     signer = SecureElementSigner.create(bytes(32))
     model.slower = 15
     raises(SecureElementError, sign, signer)
+    model.slower = 1
+    assert p256.verify(signer.public_key, DIGEST, sign(signer)[:64])
+
+
+def test_a_chip_that_a_restart_left_in_the_middle_of_something_is_waited_for():
+    model = chip()
+    signer = SecureElementSigner.create(bytes(32))
+    model.wake(100_000, world.now_us)
+    model.slower = 12
+    model._take(b"\x07\x40\x00\x00\x00" + crc16(b"\x07\x40\x00\x00\x00"), world.now_us + 2_000)  # for 900 ms
     model.slower = 1
     assert p256.verify(signer.public_key, DIGEST, sign(signer)[:64])
 
