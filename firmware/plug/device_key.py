@@ -44,10 +44,11 @@ def draw(settings, make, entropy):
     """
     radio = network.WLAN(network.STA_IF)
     try:
-        radio.active(True)
-        radio.connect(settings.ssid, settings.password)
+        try:
+            radio.active(True)
+            radio.connect(settings.ssid, settings.password)
+        except OSError as error:
+            raise KeystoreError(f"no key without the radio's noise, and it does not start ({error}): restart the plug")
         return make(entropy)
-    except OSError as error:
-        raise KeystoreError(f"no key without the radio's noise, and it does not start ({error}): restart the plug")
     finally:
         radio.active(False)

@@ -95,7 +95,7 @@ def boot(secret):
     global app
     log.clear()
     if secret is not None:
-        esp32._namespaces = {"wattseal": {"blob:secret": secret}} if secret else {}
+        esp32._namespaces = {"wattseal": {"blob:key": secret}} if secret else {}
     app = None
     app = App(Contactor(board.PINS["contactor"], board.CONTACTOR_ACTIVE_HIGH))
     return state()

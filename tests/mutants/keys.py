@@ -11,14 +11,14 @@ MUTANTS = (
     (
         "key: drawn with a radio that is off",
         "device_key.py",
-        "        radio.active(True)\n",
+        "            radio.active(True)\n",
         "",
         "test_rekey.py::test_it_is_drawn_while_the_radio_looks_for_its_network",
     ),
     (
         "key: drawn with a radio that sleeps",
         "device_key.py",
-        "        radio.connect(settings.ssid, settings.password)\n",
+        "            radio.connect(settings.ssid, settings.password)\n",
         "",
         "test_rekey.py::test_it_is_drawn_while_the_radio_looks_for_its_network",
     ),
