@@ -11,6 +11,7 @@ from plug.crypto import p256
 from plug.crypto.keccak import keccak256
 from plug.drivers.atecc608b import crc16
 from plug.errors import KeystoreError, SecureElementError
+from plug.signing.element_setup import open_chip
 from plug.signing.secure_element import SecureElementSigner
 from run_in_micropython import raises
 
@@ -69,6 +70,13 @@ def test_a_successor_is_made_beside_the_key_that_still_signs():
     third = second.successor(bytes(32))
     assert third.material[0] == first.material[0]
     assert "another key" in str(raises(SecureElementError, SecureElementSigner, first.material))
+
+
+def test_a_locked_chip_draws_random_numbers():
+    chip()
+    draws = {asyncio.run(open_chip().random()) for _ in range(5)}
+    assert len(draws) == 5
+    assert all(len(draw) == 32 for draw in draws)
 
 
 def test_another_chip_is_refused():
