@@ -181,6 +181,7 @@ def wear(sessions, samples, receipts):
             new.put_receipt(tag, receipt)
         new.put_sample(sample)
         new.end(tag, 1)
+        new.mark_acknowledged(tag)
         new.mark_paid(tag)
     logs_data = True
     erases = [0] * (flash.SIZE // flash.SECTOR)

@@ -30,8 +30,8 @@ ARRIVAL = 1_551_450_000
 
 
 @pytest.fixture
-def replay(tmp_path: Path) -> Iterator[Replay]:
-    with Replay(tmp_path, ARRIVAL) as running:
+def replay(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Replay]:
+    with Replay(tmp_path, ARRIVAL, port=getattr(request, "param", "x64")) as running:
         yield running
 
 
@@ -122,6 +122,7 @@ def as_bytes(address: str) -> bytes:
     return bytes.fromhex(address[2:])
 
 
+@pytest.mark.parametrize("replay", ["x64", "x86"], indirect=True)
 def test_a_plug_enrols_for_the_host_in_its_own_configuration(replay: Replay) -> None:
     plug = replay.connected()["plug"]
     with pytest.raises(LinkError, match="not_enrolled"):

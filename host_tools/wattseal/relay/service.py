@@ -376,8 +376,10 @@ class Relay:
             return
         self.store.add_settlement(record)
         _log.info("settlement %s", record.state, extra={"session": to_hex(session), "sequence": receipt.sequence, "paid": record.paid})
+        if not receipt.final or record.state == "failed":
+            return
         for plug, connection in tuple(self.connections.items()):
-            if receipt.final and record.state != "failed" and voucher.plug in self.store.identities(plug):
+            if voucher.plug in self.store.identities(plug):
                 with suppress(PlugOffline):
                     await connection.send(Settled(session))
 
