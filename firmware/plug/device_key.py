@@ -2,6 +2,7 @@
 
 import network
 
+from plug import board
 from plug.errors import ConfigError, KeystoreError
 from plug.storage import keystore
 from plug.storage.keystore import KeyRecord
@@ -9,7 +10,11 @@ from plug.storage.keystore import KeyRecord
 
 def signer_class():
     """Return the class of the board's signer."""
-    from plug.signing.software import SoftwareSigner  # only the board's own is in its tree
+    if board.SIGNER == "atecc608b":  # only the board's own is in its tree
+        from plug.signing.secure_element import SecureElementSigner
+
+        return SecureElementSigner
+    from plug.signing.software import SoftwareSigner
 
     return SoftwareSigner
 

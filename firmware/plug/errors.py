@@ -37,6 +37,12 @@ class MeterError(PlugError):
     code = "meter_fault"
 
 
+class SecureElementError(PlugError):
+    """The secure element does not answer, refuses, or is not the one that made this plug's key."""
+
+    code = "secure_element"
+
+
 class BadFrame(PlugError):
     """A line from the relay is too long, damaged, or no message."""
 

@@ -3,7 +3,13 @@
 Those that make large buffers come early, while the heap is whole.
 """
 
-ORDER = (
+from plug.board import SIGNER
+
+SIGNERS = {
+    "software": ("plug.signing.software",),
+    "atecc608b": ("plug.drivers.atecc608b", "plug.signing.element_setup", "plug.signing.secure_element"),
+}
+BEFORE = (
     "plug.errors",
     "plug.text",
     "plug.net.framing",
@@ -54,7 +60,8 @@ ORDER = (
     "plug.drivers.plug_switch",
     "plug.panel",
     "plug.receipt",
-    "plug.signing.software",
+)
+AFTER = (
     "plug.storage.flash",
     "plug.storage.documents",
     "plug.storage.samples",
@@ -66,3 +73,4 @@ ORDER = (
     "plug.version",
     "plug.app",
 )
+ORDER = BEFORE + SIGNERS[SIGNER] + AFTER

@@ -11,7 +11,7 @@ from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, ClassVar, Self, get_args, get_origin, get_type_hints
 
-from wattseal.errors import Malformed, UnknownType
+from wattseal.errors import BadSignature, Malformed, UnknownType
 from wattseal.protocol import eip712
 from wattseal.protocol.typed_data import FLAG_FINAL, TYPES
 
@@ -20,11 +20,13 @@ STATES = ("idle", "authorised", "charging", "suspended", "ending")
 
 _HEX = re.compile(r"0x[0-9a-f]*")
 _BYTE_LENGTHS = {"address": 20, "bytes32": 32, "public_key": 64, "signature": 65}
+_PLUG_SIGNATURE_BYTES = (65, 128)  # on secp256k1, on P-256
 _MAX_TEXT = 2048
 
 Address = Annotated[bytes, "address"]
 Hash = Annotated[bytes, "bytes32"]
 Signature = Annotated[bytes, "signature"]
+PlugSignature = Annotated[bytes, "plug_signature"]
 PublicKey = Annotated[bytes, "public_key"]
 Uint1 = Annotated[int, "uint1"]
 Int64 = Annotated[int, "int64"]
@@ -187,7 +189,7 @@ class ReceiptMessage(Message):
 
     type = "receipt"
     receipt: Receipt
-    signature: Signature
+    signature: PlugSignature
     ocmf: Text
 
     @property
@@ -242,7 +244,7 @@ class Enrolment(Message):
     epoch: Uint64
     curve: Text
     public_key: PublicKey
-    signature: Signature
+    signature: PlugSignature
 
     @property
     def statement(self) -> Enrol:
@@ -258,7 +260,7 @@ class RetiredMessage(Message):
     plug: Address
     successor: Address
     epoch: Uint64
-    signature: Signature
+    signature: PlugSignature
 
     @property
     def statement(self) -> Retire:
@@ -448,6 +450,8 @@ def _read(kind: Any, name: str, value: object) -> Any:
     kind = get_args(kind)[1] if get_origin(kind) is Annotated else kind
     if kind in _BYTE_LENGTHS:
         return read_hex(name, value, _BYTE_LENGTHS[kind])
+    if kind == "plug_signature":
+        return _read_plug_signature(name, value)
     if kind == "text":
         if not isinstance(value, str) or len(value) > _MAX_TEXT:
             raise Malformed(f"{name} is no text of at most {_MAX_TEXT} characters: {value!r:.80}")
@@ -468,6 +472,14 @@ def read_hex(name: str, value: object, length: int) -> bytes:
     if not isinstance(value, str) or len(value) != 2 + 2 * length or not _HEX.fullmatch(value):
         raise Malformed(f"{name} is not 0x and {2 * length} lower-case hex digits: {value!r:.80}")
     return bytes.fromhex(value[2:])
+
+
+def _read_plug_signature(name: str, value: object) -> bytes:
+    length = (len(value) - 2) // 2 if isinstance(value, str) else _PLUG_SIGNATURE_BYTES[0]
+    signature = read_hex(name, value, length)
+    if length not in _PLUG_SIGNATURE_BYTES:
+        raise BadSignature(f"{name} has {length} bytes, not 65 (secp256k1) or 128 (P-256)")
+    return signature
 
 
 def to_hex(value: bytes) -> str:

@@ -5,11 +5,12 @@ from collections.abc import Iterable
 from wattseal.errors import BadSignature, BadTerms, Malformed, NotMonotone, StartChanged, UnknownFlags, WrongChain, WrongPlug
 from wattseal.protocol import ocmf
 from wattseal.protocol.messages import Enrolment, Receipt, ReceiptMessage, RetiredMessage, SessionMessage, Voucher
-from wattseal.protocol.signatures import check_signer, key_address
+from wattseal.protocol.signatures import check_signer, key_address, p256_address
 from wattseal.protocol.typed_data import KNOWN_FLAGS, MAX_SESSION_S, START_WINDOW_S
 
 _CRITICAL_FLAGS = 0xFFFF
 _NO_ADDRESS = bytes(20)
+_KEY_ADDRESS = {"secp256k1": key_address, "p256": p256_address}
 
 
 def check_session(domain: bytes, plug: bytes, message: SessionMessage) -> None:
@@ -59,12 +60,13 @@ def check_enrolment(domain: bytes, plug: bytes, message: Enrolment) -> None:
     """Check what the plug with this address (20 bytes) says of its key and its host. Raises WrongPlug, Malformed or BadSignature."""
     if message.plug != plug:
         raise WrongPlug(f"plug 0x{plug.hex()} brings the enrolment of plug 0x{message.plug.hex()}")
-    if message.curve != "secp256k1":
-        raise Malformed(f"curve is {message.curve!r:.40}; this relay knows secp256k1")
+    if message.curve not in _KEY_ADDRESS:
+        raise Malformed(f"curve is {message.curve!r:.40}; this relay knows {', '.join(_KEY_ADDRESS)}")
     if message.host == _NO_ADDRESS or message.epoch == 0:
         raise Malformed("an enrolment needs a host that is not the zero address, and an epoch above 0")
-    if key_address(message.public_key) != plug:
-        raise BadSignature(f"the public key's address is 0x{key_address(message.public_key).hex()}, not the plug's, 0x{plug.hex()}")
+    found = _KEY_ADDRESS[message.curve](message.public_key)
+    if found != plug:
+        raise BadSignature(f"the public key's address is 0x{found.hex()}, not the plug's, 0x{plug.hex()}")
     check_signer("enrolment", message.statement.digest(domain), message.signature, plug)
 
 

@@ -14,7 +14,7 @@ from wattseal.protocol.eip712 import domain_separator
 from wattseal.protocol.messages import Enrol, Enrolment, Retire, RetiredMessage, parse_plug_message, to_hex
 from wattseal.relay.verify import check_enrolment, check_retirement
 
-from tests.host_tools.conftest import Actors, RunningRelay, ScriptedPlug, until
+from tests.host_tools.conftest import Actors, P256Key, RunningRelay, ScriptedPlug, until
 
 pytestmark = pytest.mark.anyio
 
@@ -46,12 +46,31 @@ def test_honest_statements_pass() -> None:
     check_retirement(ACTORS.domain, NEW, retirement())
 
 
+def test_statements_of_a_plug_with_a_p256_key() -> None:
+    key = P256Key(7)
+    message = Enrolment(key.plug, ACTORS.host, 5, "p256", key.public_key, key.sign(Enrol(key.plug, ACTORS.host, 5).digest(ACTORS.domain)))
+    check_enrolment(ACTORS.domain, key.plug, message)
+    for wrong in (
+        replace(message, curve="secp256k1"),
+        replace(message, epoch=6),
+        replace(message, public_key=P256Key(8).public_key),
+        replace(message, signature=P256Key(8).sign(message.statement.digest(ACTORS.domain))),
+        replace(message, signature=enrolment().signature),
+    ):
+        with pytest.raises(BadSignature):
+            check_enrolment(ACTORS.domain, key.plug, wrong)
+    for successor in (NEW, P256Key(8).plug):
+        signature = key.sign(Retire(key.plug, successor, 6).digest(ACTORS.domain))
+        check_retirement(ACTORS.domain, successor, RetiredMessage(key.plug, successor, 6, signature))
+
+
 @pytest.mark.parametrize(
     ("message", "error"),
     [
         (enrolment(key=NEW_KEY), WrongPlug),
         (replace(enrolment(), plug=NEW), WrongPlug),
-        (replace(enrolment(), curve="p256"), Malformed),
+        (replace(enrolment(), curve="p384"), Malformed),
+        (replace(enrolment(), curve="p256"), BadSignature),
         (replace(enrolment(), curve=""), Malformed),
         (enrolment(host=bytes(20)), Malformed),
         (enrolment(0), Malformed),
