@@ -112,7 +112,7 @@ class App:
             "has_load_sense": load_sense is not None,
             "calibration": to_hex(calibration.digest()),
         }
-        self._enrolment = enrolment = Enrolment(nvs, record, signer, domain, settings.host)
+        self._enrolment = enrolment = Enrolment(nvs, record, signer, domain, settings.host, clock)
         self._session = session = Session(
             receipts, domain, clock, self._register, guard, ledger, settings.host, settings.terms, facts, self._announce
         )

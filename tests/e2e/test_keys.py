@@ -133,6 +133,7 @@ def test_a_plug_enrols_for_the_host_in_its_own_configuration(replay: Replay) -> 
     assert signer_of(Enrol(as_bytes(plug), replay.host, 1).digest(domain), answer["signature"]) == plug
     assert to_hex(keccak(as_bytes(answer["public_key"]))[-20:]) == plug
     assert enrolled(replay, plug, 1) == answer
+    replay.plug.run(60)
     assert enrolled(replay, plug)["epoch"] == 2
     with pytest.raises(LinkError, match="stale_epoch"):
         enrolled(replay, plug, 1)
@@ -166,6 +167,7 @@ def replaced(replay: Replay, tmp_path: Path) -> list[bytes]:
     session = driver.start(replay.relay, driver.voucher(replay.relay.get(f"/plugs/{old}/offer"), replay.host))
     replay.plug.ask(cmd="plug_in", energy_wh=5000, current_ma=CAR_CURRENT_MA)
     replay.charging(session)
+    replay.plug.run(60)
     assert enrolled(replay, old, 6)["epoch"] == 6
     assert replay.plug.run(1)["contacts"] == 1
     entropy = "5a" * 32

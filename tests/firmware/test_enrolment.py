@@ -4,7 +4,7 @@ import asyncio
 
 from plug.crypto import eip712, secp256k1
 from plug.enrolment import Enrolment
-from plug.errors import KeystoreError, Malformed, NoHost, StaleEpoch
+from plug.errors import BadState, KeystoreError, Malformed, NoHost, StaleEpoch
 from plug.signing.software import SoftwareSigner
 from plug.storage import keystore
 from plug.storage.keystore import KeyRecord
@@ -17,10 +17,22 @@ HOST, OTHER_HOST = b"\x44" * 20, b"\x45" * 20
 SIGNER = SoftwareSigner(b"\x33" * 32)
 
 
-def enrolment(nvs, host=HOST):
+class Clock:
+    """A minute passes with every look."""
+
+    def __init__(self, step_ms=60_000):
+        self.now_ms = 0
+        self.step_ms = step_ms
+
+    def tick(self):
+        self.now_ms += self.step_ms
+        return self.now_ms
+
+
+def enrolment(nvs, host=HOST, clock=None):
     """As after a boot: with the record that is in flash."""
     record = keystore.load(NVS(nvs.written), SIGNER.KIND) or KeyRecord(SIGNER.KIND, SIGNER.material)
-    return Enrolment(nvs, record, SIGNER, DOMAIN, host)
+    return Enrolment(nvs, record, SIGNER, DOMAIN, host, clock or Clock())
 
 
 def enrol(one, epoch):
@@ -44,8 +56,30 @@ def test_epochs_rise_and_the_last_one_may_be_asked_again():
     again = enrolment(nvs)
     assert enrol(again, 5) == first
     raises(StaleEpoch, enrol, again, 1)
-    assert enrol(again, (1 << 64) - 1)["epoch"] == (1 << 64) - 1
+    assert enrol(again, 7)["epoch"] == 7
     raises(StaleEpoch, enrol, enrolment(nvs), 6)
+
+
+def test_a_relay_cannot_use_the_epochs_up():
+    nvs = NVS()
+    raises(StaleEpoch, enrol, enrolment(nvs), 1001)
+    raises(StaleEpoch, enrol, enrolment(nvs), (1 << 64) - 1)
+    assert nvs.written is None
+    assert enrol(enrolment(nvs), 1000)["epoch"] == 1000
+    assert enrol(enrolment(nvs), 2000)["epoch"] == 2000
+
+
+def test_a_relay_cannot_wear_the_flash_out():
+    clock = Clock(29_999)
+    nvs = NVS()
+    one = enrolment(nvs, clock=clock)
+    first = enrol(one, 1)
+    before = nvs.written
+    raises(BadState, enrol, one, 2)
+    assert enrol(one, 1) == first
+    assert nvs.written == before
+    raises(BadState, enrol, one, 2)
+    assert enrol(one, 2)["epoch"] == 2
 
 
 def test_an_epoch_has_one_host():
@@ -98,7 +132,7 @@ def test_the_epoch_is_in_flash_before_the_signature_is_made():
             assert keystore.load(NVS(nvs.written), SIGNER.KIND).epoch == 8
             return await SIGNER.sign(digest)
 
-    asyncio.run(Enrolment(nvs, KeyRecord(SIGNER.KIND, SIGNER.material), Watching(), DOMAIN, HOST).take({"type": "enrol", "epoch": 8}))
+    asyncio.run(Enrolment(nvs, KeyRecord(SIGNER.KIND, SIGNER.material), Watching(), DOMAIN, HOST, Clock()).take({"type": "enrol", "epoch": 8}))
 
 
 def test_without_a_retirement_nothing_is_said_of_one():

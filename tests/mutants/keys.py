@@ -86,6 +86,20 @@ MUTANTS = (
         "test_enrolment.py::test_an_epoch_has_one_host",
     ),
     (
+        "enrolment: any leap",
+        "enrolment.py",
+        "if epoch > record.epoch + _MAX_LEAP:",
+        "if False:",
+        "test_enrolment.py::test_a_relay_cannot_use_the_epochs_up",
+    ),
+    (
+        "enrolment: as often as asked",
+        "enrolment.py",
+        "if now_ms < self._next_ms:",
+        "if False:",
+        "test_enrolment.py::test_a_relay_cannot_wear_the_flash_out",
+    ),
+    (
         "enrolment: without a host",
         "enrolment.py",
         "if self._host is None:",
