@@ -13,6 +13,9 @@
 import signatures
 import typed_data
 
+initializes: signatures
+exports: signatures.HAS_P256
+
 
 interface Escrow:
     def DOMAIN_SEPARATOR() -> bytes32: view
@@ -95,6 +98,7 @@ def __init__(escrow: address):
     """
     @param escrow The Wattseal contract whose vouchers and receipts these plugs sign.
     """
+    signatures.__init__()
     ESCROW = escrow
     DOMAIN_SEPARATOR = staticcall Escrow(escrow).DOMAIN_SEPARATOR()
 
@@ -233,10 +237,16 @@ def equivocate(
 
 
 @internal
+@view
+def _digest(struct_hash: bytes32) -> bytes32:
+    return keccak256(concat(x"1901", DOMAIN_SEPARATOR, struct_hash))
+
+
+@internal
 def _take_statement(plug: address, epoch: uint64, struct_hash: bytes32, signature: Bytes[128]):
     assert not self.is_retired[plug], "retired"
     assert epoch > self.epoch_of[plug], "stale_epoch"
-    assert signatures._is_signed_by(plug, signatures._digest(DOMAIN_SEPARATOR, struct_hash), signature), "bad_signature"
+    assert signatures._is_plugs(plug, self._digest(struct_hash), signature), "bad_signature"
     self.epoch_of[plug] = epoch
 
 
@@ -252,8 +262,8 @@ def _retire(plug: address, successor: address):
 @internal
 @view
 def _check_receipt(v: typed_data.Voucher, r: typed_data.Receipt, signature: Bytes[128]):
-    assert r.session == signatures._digest(DOMAIN_SEPARATOR, typed_data.hash_voucher(v)), "wrong_session"
-    assert signatures._is_signed_by(v.plug, signatures._digest(DOMAIN_SEPARATOR, typed_data.hash_receipt(r)), signature), "bad_signature"
+    assert r.session == self._digest(typed_data.hash_voucher(v)), "wrong_session"
+    assert signatures._is_plugs(v.plug, self._digest(typed_data.hash_receipt(r)), signature), "bad_signature"
 
 
 @internal

@@ -1,45 +1,35 @@
 # pragma version 0.4.3
 """
-@title Signatures
+@title Signatures of drivers and plugs
 @license MIT
-@notice EIP-712 digests, and the two forms of a plug's signature over them: docs/protocol.md, section 1.
+@notice Exactly one form of a signature is taken: docs/protocol.md, section 1. Calls nothing but precompiles.
+@dev P-256 needs the precompile of EIP-7951. Whether the chain has it is found out once, at deployment: where it has not, a call to its address
+     succeeds with an empty answer, or reaches whatever lies there.
 """
 
-DOMAIN_TYPE_HASH: constant(bytes32) = keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)")
+# half of each group's order (SEC 2, sections 2.4.1 and 2.4.2): of the two values of s that make a valid signature the lower one is taken
+MAX_S_K1: constant(uint256) = 57896044618658097711785492504343953926418782139537452191302581570759080747168
+MAX_S_R1: constant(uint256) = 57896044605178124381348723474703786764998477612067880171211129530534256022184
 
-# the lower of the two values of s that make a valid signature: half of the curve's order, rounded down (EIP-2 for secp256k1)
-MAX_S: constant(uint256) = 57896044618658097711785492504343953926418782139537452191302581570759080747168
-MAX_P256_S: constant(uint256) = 57896044605178124381348723474703786764998477612067880171211129530534256022184
-
-# the precompile P256VERIFY (EIP-7951, RIP-7212); a chain without it answers nothing, so nothing signed by P-256 passes there
 P256_VERIFY: constant(address) = 0x0000000000000000000000000000000000000100
-ADDRESS_MASK: constant(uint256) = 2**160 - 1
+P256_PREFIX: constant(bytes4) = 0x50323536  # "P256", which a plug's id commits to beside its public key
+
+HAS_P256: public(immutable(bool))
 
 
-@internal
-@pure
-def _digest(domain_separator: bytes32, struct_hash: bytes32) -> bytes32:
-    return keccak256(concat(x"1901", domain_separator, struct_hash))
+@deploy
+def __init__():
+    HAS_P256 = self._p256_answers_right()
 
 
 @internal
 @view
 def _is_signed_by(signer: address, digest: bytes32, signature: Bytes[128]) -> bool:
-    # the length tells the curve
-    if len(signature) == 65:
-        return self._is_secp256k1_signed_by(signer, digest, signature)
-    if len(signature) == 128:
-        return self._is_p256_signed_by(signer, digest, signature)
-    return False
-
-
-@internal
-@pure
-def _is_secp256k1_signed_by(signer: address, digest: bytes32, signature: Bytes[128]) -> bool:
-    # r || s || v
+    if len(signature) != 65:
+        return False
     s: uint256 = convert(extract32(signature, 32), uint256)
     recovery: uint256 = convert(slice(signature, 64, 1), uint256)
-    if s > MAX_S or recovery > 1:
+    if s > MAX_S_K1 or recovery > 1:
         return False
     # ecrecover answers the empty address when there is no signer
     return signer != empty(address) and ecrecover(digest, recovery + 27, convert(extract32(signature, 0), uint256), s) == signer
@@ -47,14 +37,44 @@ def _is_secp256k1_signed_by(signer: address, digest: bytes32, signature: Bytes[1
 
 @internal
 @view
-def _is_p256_signed_by(signer: address, digest: bytes32, signature: Bytes[128]) -> bool:
-    # r || s || x || y: the key comes along, and the signer's id commits to it
-    if convert(extract32(signature, 32), uint256) > MAX_P256_S:
+def _is_plugs(plug: address, digest: bytes32, signature: Bytes[128]) -> bool:
+    if len(signature) == 65:
+        return self._is_signed_by(plug, digest, signature)
+    return self._is_signed_by_p256(plug, digest, signature)
+
+
+@internal
+@view
+def _is_signed_by_p256(signer: address, digest: bytes32, signature: Bytes[128]) -> bool:
+    if len(signature) != 128 or not HAS_P256:
         return False
-    key_hash: bytes32 = keccak256(concat(b"P256", slice(signature, 64, 64)))
-    if convert(key_hash, uint256) & ADDRESS_MASK != convert(signer, uint256):
+    if convert(extract32(signature, 32), uint256) > MAX_S_R1:
         return False
-    answer: Bytes[33] = raw_call(
-        P256_VERIFY, concat(digest, signature), max_outsize=33, is_static_call=True, revert_on_failure=False
-    )[1]
-    return len(answer) == 32 and convert(extract32(answer, 0), uint256) == 1
+    key_hash: bytes32 = keccak256(concat(P256_PREFIX, slice(signature, 64, 64)))
+    if convert(convert(key_hash, uint256) & convert(max_value(uint160), uint256), address) != signer:
+        return False
+    return self._p256_verify(concat(digest, signature))
+
+
+@internal
+@view
+def _p256_verify(data: Bytes[160]) -> bool:
+    # digest, r, s, x, y
+    success: bool = False
+    answer: Bytes[32] = b""
+    success, answer = raw_call(P256_VERIFY, data, max_outsize=32, is_static_call=True, revert_on_failure=False)
+    return success and len(answer) == 32 and convert(answer, uint256) == 1
+
+
+@internal
+@view
+def _p256_answers_right() -> bool:
+    # the signature of "sample" in RFC 6979, section A.2.5, which must pass, and fail for another digest
+    signature: Bytes[128] = concat(
+        0xefd48b2aacb6a8fd1140dd9cd45e81d69d2c877b56aaf991c34d0ea84eaf3716,
+        0xf7cb1c942d657c41d436c7a1b6e29f65f3e900dbb9aff4064dc4ab2f843acda8,
+        0x60fed4ba255a9d31c961eb74c6356d68c049b8923b61fa6ce669622e60f29fb6,
+        0x7903fe1008b8bc99a41ae9e95628bc64f2f1b20c2d7e9f5177a3c294d4462299,
+    )
+    digest: bytes32 = sha256("sample")
+    return self._p256_verify(concat(digest, signature)) and not self._p256_verify(concat(sha256(digest), signature))

@@ -10,8 +10,11 @@ from types import SimpleNamespace
 import boa
 import pytest
 from boa.util.abi import Address
+from boa.vm.py_evm import register_raw_precompile
 from eth_account import Account
-from eth_account.messages import encode_typed_data
+from eth_account.messages import _hash_eip191_message, encode_typed_data
+
+from tests.contracts import p256
 
 ROOT = Path(__file__).resolve().parents[2]
 START = 1_772_374_800  # chain time when a test begins
@@ -70,6 +73,61 @@ def internals_source():
 def internals(internals_source, wattseal):
     """Return a contract that exposes the hashes and the signature check."""
     return internals_source.deploy()
+
+
+@pytest.fixture(scope="session")
+def registry_source():
+    register_raw_precompile(p256.PRECOMPILE, p256.precompile, force=True)
+    return boa.load_partial(str(ROOT / "contracts/src/Registry.vy"))
+
+
+@pytest.fixture(scope="session")
+def registry(registry_source, wattseal, actors):
+    for payer in (actors.host, actors.other_host):
+        boa.env.set_balance(payer, 10**30)
+    return registry_source.deploy(wattseal.address)
+
+
+@pytest.fixture(scope="session")
+def sign_as(sign, wattseal, definition):
+    """Return a function of plug, type name and values that signs as a plug of that curve does; the domain can be changed."""
+
+    def sign_as(plug, type_name, values, chain_id=None, contract=None):
+        if not isinstance(plug, p256.P256Plug):
+            return sign(plug, type_name, values, chain_id, contract)
+        domain = definition["domain"] | {"chainId": chain_id or boa.env.evm.patch.chain_id, "verifyingContract": str(contract or wattseal.address)}
+        fields = [{"type": kind, "name": field} for kind, field in definition["types"][type_name]]
+        return plug.sign_digest(_hash_eip191_message(encode_typed_data(domain, {type_name: fields}, values)))
+
+    return sign_as
+
+
+@pytest.fixture(scope="session")
+def enrol(registry, sign_as, actors):
+    """Return a function with which a stranger submits a plug's statement that it charges for a host."""
+
+    def enrol(plug, host, epoch=1, sender=None):
+        values = {"plug": plug.address, "host": host, "epoch": epoch}
+        registry.enrol(tuple(values.values()), sign_as(plug, "Enrol", values), sender=sender or actors.stranger)
+
+    return enrol
+
+
+@pytest.fixture(scope="session")
+def make_listing():
+    def make_listing(**changes):
+        listing = {
+            "ratedPowerW": 2300,
+            "token": "0x" + "00" * 20,
+            "pricePerKwh": 3 * 10**14,
+            "pricePerHour": 10**14,
+            "isOffered": True,
+            "metadataHash": b"\x4d" * 32,
+            "uri": "ipfs://bafkreigh2akiscaildc",
+        }
+        return tuple((listing | changes).values())
+
+    return make_listing
 
 
 @pytest.fixture
