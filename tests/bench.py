@@ -161,12 +161,12 @@ def gas() -> Iterator[Row]:
             call = call_data("open", terms, wallet.sign(terms))  # as Wallet.open sends it
             used = wallet.submit(call, value=terms.cap).receipt.gas_used
             if number == 1:
-                yield Row("open", "gas", used, "floor", floor(call, 0, NEW_SLOT_GAS, [(4, 32)]))
+                yield Row("open", "gas", used, "floor", floor(call, 0, NEW_SLOT_GAS, [(4, 64)]))
             chain.follow(issued_at + max(ACTIVE_S, START_WINDOW_S + 1))
             final = receipt(session, issued_at, 1)
             signature = signatures.sign(key("plug"), final.digest(wallet.domain))
             used = gateway.settle(terms, final, signature).gas_used
-            least = floor(call_data("settle", terms, final, signature), 1, CHANGED_SLOT_GAS + 2 * slot_gas, [(3, 64), (3, 32)], FREED_SLOT_REFUND)
+            least = floor(call_data("settle", terms, final, signature), 1, CHANGED_SLOT_GAS + 2 * slot_gas, [(3, 96)], FREED_SLOT_REFUND)
             yield Row(f"final settle, {balances}", "gas", used, "floor", least)
 
 

@@ -10,9 +10,10 @@ from types import SimpleNamespace
 import boa
 import pytest
 from boa.util.abi import Address
-from boa.vm.py_evm import register_raw_precompile
+from boa.vm.py_evm import deregister_raw_precompile, register_raw_precompile
 from eth_account import Account
-from eth_account.messages import _hash_eip191_message, encode_typed_data
+from eth_account.messages import encode_typed_data
+from eth_utils import keccak
 
 from tests.contracts import p256
 
@@ -41,6 +42,7 @@ def actors():
         other_driver=Account.from_key(b"\x02" * 32),
         plug=Account.from_key(b"\x03" * 32),
         other_plug=Account.from_key(b"\x04" * 32),
+        p256_plug=p256.P256Account(5),
         host=Address("0x" + "0a" * 20),
         other_host=Address("0x" + "0b" * 20),
         relay=Address("0x" + "0c" * 20),
@@ -58,7 +60,15 @@ def source():
 
 
 @pytest.fixture(scope="session")
-def wattseal(source):
+def p256_precompile():
+    """Give boa's chain, which stops at the rules of Prague, the precompile of EIP-7951."""
+    register_raw_precompile(p256.PRECOMPILE, p256.precompile)
+    yield
+    deregister_raw_precompile(p256.PRECOMPILE)
+
+
+@pytest.fixture(scope="session")
+def wattseal(source, p256_precompile):
     boa.env.timestamp = START
     return source.deploy()
 
@@ -77,7 +87,6 @@ def internals(internals_source, wattseal):
 
 @pytest.fixture(scope="session")
 def registry_source():
-    register_raw_precompile(p256.PRECOMPILE, p256.precompile, force=True)
     return boa.load_partial(str(ROOT / "contracts/src/Registry.vy"))
 
 
@@ -89,26 +98,12 @@ def registry(registry_source, wattseal, actors):
 
 
 @pytest.fixture(scope="session")
-def sign_as(sign, wattseal, definition):
-    """Return a function of plug, type name and values that signs as a plug of that curve does; the domain can be changed."""
-
-    def sign_as(plug, type_name, values, chain_id=None, contract=None):
-        if not isinstance(plug, p256.P256Plug):
-            return sign(plug, type_name, values, chain_id, contract)
-        domain = definition["domain"] | {"chainId": chain_id or boa.env.evm.patch.chain_id, "verifyingContract": str(contract or wattseal.address)}
-        fields = [{"type": kind, "name": field} for kind, field in definition["types"][type_name]]
-        return plug.sign_digest(_hash_eip191_message(encode_typed_data(domain, {type_name: fields}, values)))
-
-    return sign_as
-
-
-@pytest.fixture(scope="session")
-def enrol(registry, sign_as, actors):
+def enrol(registry, sign, actors):
     """Return a function with which a stranger submits a plug's statement that it charges for a host."""
 
     def enrol(plug, host, epoch=1, sender=None):
         values = {"plug": plug.address, "host": host, "epoch": epoch}
-        registry.enrol(tuple(values.values()), sign_as(plug, "Enrol", values), sender=sender or actors.stranger)
+        registry.enrol(tuple(values.values()), sign(plug, "Enrol", values), sender=sender or actors.stranger)
 
     return enrol
 
@@ -143,7 +138,7 @@ def wallet_source():
 
 @pytest.fixture(scope="session")
 def sign(wattseal, definition):
-    """Return a function of account, type name and values that makes r || s || v with eth_account; the domain can be changed."""
+    """Return a function of account, type name and values that signs what eth_account hashes; the domain can be changed."""
 
     def sign(account, type_name, values, chain_id=None, contract=None):
         domain = definition["domain"] | {
@@ -151,7 +146,10 @@ def sign(wattseal, definition):
             "verifyingContract": str(contract or wattseal.address),
         }
         fields = [{"type": kind, "name": field} for kind, field in definition["types"][type_name]]
-        signature = account.sign_message(encode_typed_data(domain, {type_name: fields}, values)).signature
+        message = encode_typed_data(domain, {type_name: fields}, values)
+        if isinstance(account, p256.P256Account):
+            return account.sign_digest(keccak(b"\x19\x01" + message.header + message.body))
+        signature = account.sign_message(message).signature
         return signature[:64] + bytes([signature[64] - 27])
 
     return sign

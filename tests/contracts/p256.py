@@ -1,51 +1,60 @@
-"""P-256 on pycryptodome's points: a plug with such a key, and the precompile of EIP-7951, which titanoboa's EVM lacks."""
+"""Plugs whose key is P-256, and the precompile that checks their signatures (EIP-7951): pycryptodome's arithmetic."""
 
+from Crypto.Hash import SHA256
 from Crypto.PublicKey import ECC
+from Crypto.Signature import DSS
 from eth_utils import keccak, to_checksum_address
 
-N = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
-P = 0xFFFFFFFF00000001000000000000000000000000FFFFFFFFFFFFFFFFFFFFFFFF
-BASE = ECC.construct(curve="P-256", d=1).pointQ
+ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 PRECOMPILE = "0x" + "00" * 18 + "0100"
 
 
-def word(value):
-    return int(value).to_bytes(32, "big")
+class Digest:
+    """A hash that was computed elsewhere, for pycryptodome, which only takes objects that hash by themselves."""
+
+    oid = SHA256.new().oid
+    digest_size = 32
+
+    def __init__(self, digest):
+        self._digest = digest
+
+    def digest(self):
+        return self._digest
 
 
-class P256Plug:
-    """Signs with a fixed nonce: keys of tests only."""
+def plug_id(public_key):
+    """Return the address of a plug from its public key x || y: docs/protocol.md, section 1."""
+    return to_checksum_address(keccak(b"P256" + public_key)[-20:])
+
+
+class P256Account:
+    """A P-256 key that signs as a plug does: r || s || x || y with low s."""
 
     def __init__(self, secret):
-        self.secret = secret
-        self.point = BASE * secret
-        self.public_key = word(self.point.x) + word(self.point.y)
-        self.address = to_checksum_address(keccak(b"P256" + self.public_key)[-20:])
+        self._key = ECC.construct(curve="P-256", d=secret)
+        self.public_key = self._key.public_key().export_key(format="raw")[1:]
+        self.address = plug_id(self.public_key)
 
-    def sign_digest(self, digest, low_s=True):
-        nonce = int.from_bytes(keccak(word(self.secret) + digest), "big") % N
-        r = int((BASE * nonce).x) % N
-        s = pow(nonce, -1, N) * (int.from_bytes(digest, "big") + r * self.secret) % N
-        s = min(s, N - s) if low_s else max(s, N - s)
-        return word(r) + word(s) + self.public_key
+    def sign_digest(self, digest):
+        signature = DSS.new(self._key, "fips-186-3").sign(Digest(digest))
+        s = int.from_bytes(signature[32:], "big")
+        return signature[:32] + min(s, ORDER - s).to_bytes(32, "big") + self.public_key
 
 
-def is_valid(digest, r, s, x, y):
-    if not (0 < r < N and 0 < s < N and x < P and y < P):
+def is_valid(data):
+    """Return whether 160 bytes digest || r || s || x || y are a signature and its public key."""
+    if len(data) != 160:
         return False
+    x, y = (int.from_bytes(data[start : start + 32], "big") for start in (96, 128))
     try:
-        point = ECC.EccPoint(x, y, curve="P-256")
+        key = ECC.construct(curve="P-256", point_x=x, point_y=y)
+        DSS.new(key, "fips-186-3").verify(Digest(data[:32]), data[32:96])
     except ValueError:
         return False
-    inverse = pow(s, -1, N)
-    found = BASE * (digest * inverse % N) + point * (r * inverse % N)
-    return not found.is_point_at_infinity() and int(found.x) % N == r
+    return True
 
 
 def precompile(computation):
-    """Answer 32 bytes equal to 1 for a valid signature, nothing otherwise."""
-    computation.consume_gas(6900, "P256VERIFY")
-    data = computation.msg.data_as_bytes
-    words = [int.from_bytes(data[start : start + 32], "big") for start in range(0, len(data), 32)]
-    computation.output = word(1) if len(data) == 160 and is_valid(*words) else b""
+    """The precompile, for boa, whose chain stops at the rules of Prague."""
+    computation.output = (1).to_bytes(32, "big") if is_valid(computation.msg.data_as_bytes) else b""
     return computation

@@ -7,6 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
+COIN = "0x" + "00" * 20  # the token of the native coin
 NONE, OPEN, CLOSED = 0, 1, 2
 FINAL = 1
 HOUR = 3600
@@ -137,7 +138,7 @@ class Holdings(RuleBasedStateMachine):
         receiver = self.actors.stranger if elsewhere else owner
         before = boa.env.get_balance(receiver)
         call = self.wattseal.withdraw_to if elsewhere else self.wattseal.withdraw
-        if self.attempt(self.balances[owner] > 0, call, receiver, sender=owner):
+        if self.attempt(self.balances[owner] > 0, call, receiver, COIN, sender=owner):
             assert boa.env.get_balance(receiver) == before + self.balances.pop(owner)
 
     @rule(seconds=waits)
@@ -159,7 +160,7 @@ class Holdings(RuleBasedStateMachine):
     @invariant()
     def the_contract_is_as_the_model(self):
         for owner in self.owners:
-            assert self.wattseal.balance_of(owner) == self.balances[owner]
+            assert self.wattseal.balance_of(owner, COIN) == self.balances[owner]
         for v, status, paid in zip(self.vouchers, self.status, self.paid, strict=True):
             state = self.wattseal.state_of(self.wattseal.session_of(tuple(v.values())))
             assert state == (status, paid) or (status == CLOSED and state == (NONE, 0))

@@ -13,11 +13,13 @@ OPEN = 1
 
 @pytest.fixture
 def storage(wattseal):
-    """Return a function that reads the word of a mapping's 32-byte key."""
+    """Return a function that reads the word of a mapping's 32-byte keys."""
     slots = json.loads(CONTRACT_FILE.read_text())["storage_slots"]
 
-    def storage(mapping, key):
-        slot = keccak(slots[mapping].to_bytes(32, "big") + key)
+    def storage(mapping, *keys):
+        slot = slots[mapping].to_bytes(32, "big")
+        for key in keys:
+            slot = keccak(slot + key)
         return boa.env.get_storage(wattseal.address, int.from_bytes(slot, "big"))
 
     return storage
@@ -32,4 +34,5 @@ def test_a_sessions_slot_is_status_and_paid(storage, opened, make_receipt, settl
 
 def test_an_owners_slot_is_the_balance(storage, opened, make_receipt, settle, due_of):
     settle(opened, make_receipt(opened))
-    assert storage("balance_of", bytes.fromhex(opened["host"][2:]).rjust(32, b"\x00")) == due_of(opened, make_receipt(opened))
+    host, token = (bytes.fromhex(opened[party][2:]).rjust(32, b"\x00") for party in ("host", "token"))
+    assert storage("balance_of", host, token) == due_of(opened, make_receipt(opened))

@@ -2,42 +2,35 @@
 
 import pytest
 
-from tests.contracts import p256
-
 BOND = 10**18
 
 
-@pytest.fixture(scope="session")
-def p256_plug():
-    return p256.P256Plug(5)
-
-
 @pytest.fixture(params=["secp256k1", "P-256"])
-def plug(request, actors, p256_plug):
+def plug(request, actors):
     """Return a plug of either curve."""
-    return actors.plug if request.param == "secp256k1" else p256_plug
+    return actors.plug if request.param == "secp256k1" else actors.p256_plug
 
 
 @pytest.fixture(scope="session")
-def retire(registry, sign_as, actors):
+def retire(registry, sign, actors):
     """Return a function with which a stranger submits a plug's statement that its key is given up."""
 
     def retire(plug, successor, epoch=2):
         values = {"plug": plug.address, "successor": successor, "epoch": epoch}
-        registry.retire(tuple(values.values()), sign_as(plug, "Retire", values), sender=actors.stranger)
+        registry.retire(tuple(values.values()), sign(plug, "Retire", values), sender=actors.stranger)
 
     return retire
 
 
 @pytest.fixture(scope="session")
-def make_evidence(make_voucher, make_receipt, sign_as, actors):
+def make_evidence(make_voucher, make_receipt, sign, actors):
     """Return a function that makes one half of an equivocation: voucher, receipt and signature; `of` are the voucher's changes."""
 
     def make_evidence(plug=None, of=None, **changes):
         plug = plug or actors.plug
         voucher = make_voucher(plug=plug.address, **(of or {}))
         receipt = make_receipt(voucher, **changes)
-        return tuple(voucher.values()), tuple(receipt.values()), sign_as(plug, "Receipt", receipt)
+        return tuple(voucher.values()), tuple(receipt.values()), sign(plug, "Receipt", receipt)
 
     return make_evidence
 

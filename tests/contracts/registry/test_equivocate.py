@@ -40,11 +40,11 @@ def test_a_tenth_goes_to_the_reporter_and_the_rest_to_nobody(registry, report, o
     assert registry.host_of(bonded.address) == ZERO_ADDRESS
 
 
-def test_of_a_p256_plug(registry, enrol, report, make_evidence, p256_plug, actors):
-    enrol(p256_plug, actors.host)
-    registry.post_bond(p256_plug.address, value=BOND, sender=actors.host)
-    report(make_evidence(p256_plug), make_evidence(p256_plug, of={"nonce": 2}))
-    assert registry.bond_of(p256_plug.address, actors.host) == 0
+def test_of_a_p256_plug(registry, enrol, report, make_evidence, actors):
+    enrol(actors.p256_plug, actors.host)
+    registry.post_bond(actors.p256_plug.address, value=BOND, sender=actors.host)
+    report(make_evidence(actors.p256_plug), make_evidence(actors.p256_plug, of={"nonce": 2}))
+    assert registry.bond_of(actors.p256_plug.address, actors.host) == 0
 
 
 def test_a_bond_under_a_wei_for_the_reporter_is_burnt(registry, report, overlap, enrolled, actors):

@@ -10,10 +10,10 @@ P256_N = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
 
 @pytest.fixture
-def statement(actors, plug, sign_as):
+def statement(actors, plug, sign):
     """Return an enrolment and the plug's signature."""
     values = {"plug": plug.address, "host": actors.host, "epoch": 1}
-    return values, sign_as(plug, "Enrol", values)
+    return values, sign(plug, "Enrol", values)
 
 
 def high_s(signature):
@@ -42,16 +42,16 @@ def test_no_other_form_passes(registry, statement, forge):
 
 
 @pytest.mark.parametrize("other", [{"chain_id": 5}, {"contract": "0x" + "77" * 20}], ids=["chain", "contract"])
-def test_another_domain_is_refused(registry, statement, plug, sign_as, other):
+def test_another_domain_is_refused(registry, statement, plug, sign, other):
     values, _ = statement
     with boa.reverts("bad_signature"):
-        registry.enrol(tuple(values.values()), sign_as(plug, "Enrol", values, **other))
+        registry.enrol(tuple(values.values()), sign(plug, "Enrol", values, **other))
 
 
-def test_the_registrys_own_domain_is_not_the_plugs(registry, statement, plug, sign_as):
+def test_the_registrys_own_domain_is_not_the_plugs(registry, statement, plug, sign):
     values, _ = statement
     with boa.reverts("bad_signature"):
-        registry.enrol(tuple(values.values()), sign_as(plug, "Enrol", values, contract=registry.address))
+        registry.enrol(tuple(values.values()), sign(plug, "Enrol", values, contract=registry.address))
 
 
 @pytest.mark.parametrize("field", ["plug", "host", "epoch"])
@@ -70,10 +70,10 @@ def test_one_statement_is_not_the_other(registry, statement):
 
 @settings(max_examples=40, deadline=None)
 @given(is_p256=st.booleans(), position=st.integers(0, 127), mask=st.integers(1, 255))
-def test_no_changed_byte_passes(registry, actors, p256_plug, sign_as, is_p256, position, mask):
-    plug = p256_plug if is_p256 else actors.plug
+def test_no_changed_byte_passes(registry, actors, sign, is_p256, position, mask):
+    plug = actors.p256_plug if is_p256 else actors.plug
     values = {"plug": plug.address, "host": actors.host, "epoch": 1}
-    signature = bytearray(sign_as(plug, "Enrol", values))
+    signature = bytearray(sign(plug, "Enrol", values))
     signature[position % len(signature)] ^= mask
     with boa.reverts("bad_signature"):
         registry.enrol(tuple(values.values()), bytes(signature))

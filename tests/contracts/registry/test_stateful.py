@@ -23,10 +23,10 @@ amounts = st.sampled_from([10**18, 10**18, 9, 1, 0])
 class Bonds(RuleBasedStateMachine):
     """The registry beside a model of it in dictionaries."""
 
-    def __init__(self, registry, actors, p256_plug, sign_as, make_evidence, make_listing):
+    def __init__(self, registry, actors, sign, make_evidence, make_listing):
         super().__init__()
-        self.registry, self.actors, self.sign_as, self.make_evidence, self.make_listing = registry, actors, sign_as, make_evidence, make_listing
-        self.plugs = [actors.plug, p256_plug]
+        self.registry, self.actors, self.sign, self.make_evidence, self.make_listing = registry, actors, sign, make_evidence, make_listing
+        self.plugs = [actors.plug, actors.p256_plug]
         self.hosts = [actors.host, actors.other_host]
         self.host, self.listing, self.epoch, self.retired = {}, {}, defaultdict(int), set()
         self.bond, self.exit_at = defaultdict(int), {}
@@ -56,7 +56,7 @@ class Bonds(RuleBasedStateMachine):
         plug = self.plugs[p]
         values = {"plug": plug.address, "host": self.hosts[h], "epoch": max(0, self.epoch[plug.address] + step)}
         allowed = plug.address not in self.retired and values["epoch"] > self.epoch[plug.address]
-        if self.attempt(allowed, self.registry.enrol, tuple(values.values()), self.sign_as(plug, "Enrol", values)):
+        if self.attempt(allowed, self.registry.enrol, tuple(values.values()), self.sign(plug, "Enrol", values)):
             self.epoch[plug.address] = values["epoch"]
             self.host[plug.address] = self.hosts[h]
             self.listing.pop(plug.address, None)
@@ -68,7 +68,7 @@ class Bonds(RuleBasedStateMachine):
         plug = self.plugs[p]
         values = {"plug": plug.address, "successor": self.actors.stranger, "epoch": self.epoch[plug.address] + step}
         allowed = plug.address not in self.retired and step > 0
-        if self.attempt(allowed, self.registry.retire, tuple(values.values()), self.sign_as(plug, "Retire", values)):
+        if self.attempt(allowed, self.registry.retire, tuple(values.values()), self.sign(plug, "Retire", values)):
             self.epoch[plug.address] = values["epoch"]
             self.end(plug.address)
 
@@ -160,8 +160,8 @@ class Bonds(RuleBasedStateMachine):
         self.anchor.__exit__(None, None, None)
 
 
-def test_no_sequence_of_calls_makes_or_loses_a_bond(registry, actors, p256_plug, sign_as, make_evidence, make_listing):
+def test_no_sequence_of_calls_makes_or_loses_a_bond(registry, actors, sign, make_evidence, make_listing):
     run_state_machine_as_test(
-        lambda: Bonds(registry, actors, p256_plug, sign_as, make_evidence, make_listing),
+        lambda: Bonds(registry, actors, sign, make_evidence, make_listing),
         settings=settings(max_examples=40, stateful_step_count=25, deadline=None),
     )

@@ -111,7 +111,7 @@ def test_someone_slashes_a_host_by_a_session_of_another_host(registry, enrol, ma
 
 
 @pytest.mark.parametrize("answer", [b"", b"\x01", (1).to_bytes(32, "big") + b"\0", (2).to_bytes(32, "big"), bytes(32)])
-def test_no_p256_precompile(registry_source, wattseal, p256_plug, sign_as, actors, answer):
+def test_no_p256_precompile(registry_source, wattseal, sign, actors, answer):
     """A chain whose address 0x100 answers anything else than the precompile would takes no P-256 plug."""
     code = b"".join(b"\x60" + bytes([byte, 0x60, i, 0x53]) for i, byte in enumerate(answer)) + bytes([0x60, len(answer), 0x60, 0, 0xF3])
     deregister_raw_precompile(p256.PRECOMPILE)
@@ -119,9 +119,9 @@ def test_no_p256_precompile(registry_source, wattseal, p256_plug, sign_as, actor
         boa.env.set_code(p256.PRECOMPILE, code)
         without = registry_source.deploy(wattseal.address)
         assert not without.HAS_P256()
-        values = {"plug": p256_plug.address, "host": actors.host, "epoch": 1}
+        values = {"plug": actors.p256_plug.address, "host": actors.host, "epoch": 1}
         with boa.reverts("bad_signature"):
-            without.enrol(tuple(values.values()), sign_as(p256_plug, "Enrol", values))
+            without.enrol(tuple(values.values()), sign(actors.p256_plug, "Enrol", values))
     finally:
         register_raw_precompile(p256.PRECOMPILE, p256.precompile, force=True)
 

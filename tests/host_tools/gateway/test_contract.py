@@ -22,11 +22,16 @@ def test_calls_are_encoded_as_web3_does(charge, reference):
     assert Web3.to_hex(contract.call_data("open", voucher, signature)) == reference.encode_abi("open", [values, signature])
     expected = reference.encode_abi("settle", [values, dataclasses.astuple(receipt), signature])
     assert Web3.to_hex(contract.call_data("settle", voucher, receipt, signature)) == expected
+    expected = reference.encode_abi("settle", [values, dataclasses.astuple(receipt), signature, bytes(65)])
+    assert Web3.to_hex(contract.call_data("settle", voucher, receipt, signature, bytes(65))) == expected
+    claims = [(voucher, receipt, signature, b""), (voucher, receipt, bytes(128), bytes(65))]
+    expected = reference.encode_abi("settle_many", [[(values, dataclasses.astuple(receipt), *signatures) for _, _, *signatures in claims]])
+    assert Web3.to_hex(contract.call_data("settle_many", claims)) == expected
     owner = Web3.to_checksum_address(voucher.host)
-    assert Web3.to_hex(contract.call_data("withdraw", voucher.host)) == reference.encode_abi("withdraw", [owner])
+    assert Web3.to_hex(contract.call_data("withdraw", voucher.host, bytes(20))) == reference.encode_abi("withdraw", [owner, "0x" + "00" * 20])
 
 
-@pytest.mark.parametrize("name", ["Opened", "Settled", "Closed", "Withdrawn"])
+@pytest.mark.parametrize("name", ["Opened", "Settled", "Closed", "Deposited", "ExitRequested", "Exited", "Withdrawn"])
 def test_event_topics_are_those_of_web3(reference, name):
     assert contract.event_topic(name) == Web3.to_bytes(hexstr=reference.events[name]().topic)
 
@@ -40,8 +45,9 @@ def test_session_state():
 def test_only_the_contracts_own_events_count():
     ours, other = b"\x01" * 20, b"\x02" * 20
     settled = (contract.event_topic("Settled"), b"s" * 32, b"h" * 32)
-    data = (7).to_bytes(32) + (9).to_bytes(32)
+    data = (7).to_bytes(32) + (9).to_bytes(32) + (1).to_bytes(32)
     logs = (Log(other, settled, data), Log(ours, (), data), Log(ours, (b"x" * 32,), data), Log(ours, settled, data))
     found = list(contract.events(TransactionReceipt(b"", True, 0, logs), ours))
-    assert found == [contract.Event("Settled", (b"s" * 32, b"h" * 32), (7, 9))]
+    assert found == [contract.Event("Settled", (b"s" * 32, b"h" * 32), (7, 9, 1))]
     assert found[0].total_paid == 9
+    assert found[0].closed
