@@ -165,3 +165,13 @@ def test_a_token_that_takes_balances_away_does_not_stop_shares(sold, earn, peopl
     sold.transfer(people.ben, 1, sender=people.ann)
     assert sold.claimable(token.address, people.ann) == 3000
     assert sold.balanceOf(people.ann) == 298
+
+
+def test_what_a_token_takes_away_and_gives_back_is_not_income_twice(sold, earn, people, token, actors, wattseal):
+    earn(10_000, token.address)
+    wattseal.withdraw(sold.address, token.address, sender=actors.stranger)
+    sold.transfer(people.ben, 0, sender=people.ann)
+    token.burn(sold.address, 5000)
+    sold.transfer(people.ben, 0, sender=people.ann)
+    token.mint(sold.address, 5000)
+    assert sold.claimable(token.address, people.ann) == 3000
