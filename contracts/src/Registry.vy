@@ -246,7 +246,7 @@ def _digest(struct_hash: bytes32) -> bytes32:
 def _take_statement(plug: address, epoch: uint64, struct_hash: bytes32, signature: Bytes[128]):
     assert not self.is_retired[plug], "retired"
     assert epoch > self.epoch_of[plug], "stale_epoch"
-    assert signatures._is_plugs(plug, self._digest(struct_hash), signature), "bad_signature"
+    assert signatures._is_signed_by(plug, self._digest(struct_hash), signature), "bad_signature"
     self.epoch_of[plug] = epoch
 
 
@@ -263,7 +263,7 @@ def _retire(plug: address, successor: address):
 @view
 def _check_receipt(v: typed_data.Voucher, r: typed_data.Receipt, signature: Bytes[128]):
     assert r.session == self._digest(typed_data.hash_voucher(v)), "wrong_session"
-    assert signatures._is_plugs(v.plug, self._digest(typed_data.hash_receipt(r)), signature), "bad_signature"
+    assert signatures._is_signed_by(v.plug, self._digest(typed_data.hash_receipt(r)), signature), "bad_signature"
 
 
 @internal

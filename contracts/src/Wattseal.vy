@@ -111,6 +111,7 @@ LOWER: constant(bytes32) = 0x6c6f77657200000000000000000000000000000000000000000
 NOTHING_DUE: constant(bytes32) = 0x6e6f7468696e675f647565000000000000000000000000000000000000000000
 TAB_EMPTY: constant(bytes32) = 0x7461625f656d7074790000000000000000000000000000000000000000000000
 
+DIGEST_PREFIX: constant(bytes2) = 0x1901  # EIP-712
 DOMAIN_TYPE_HASH: constant(bytes32) = keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)")
 # fixed at deployment: after a chain split with a new chain id, the sessions of both sides can still be settled
 DOMAIN_SEPARATOR: public(immutable(bytes32))
@@ -138,8 +139,7 @@ def open(v: typed_data.Voucher, signature: Bytes[65]):
     @param v The voucher.
     @param signature The driver's over the voucher; not looked at when the driver is the caller.
     """
-    session: bytes32 = self._session_of(v)
-    self._open(v, session)
+    session: bytes32 = self._open(v)
     assert msg.sender == v.driver or signatures._is_signed_by(v.driver, session, signature), "bad_signature"
     self._receive(v.driver, v.token, convert(v.cap, uint256))
 
@@ -154,8 +154,7 @@ def open_with_permit(v: typed_data.Voucher, signature: Bytes[65], permit_signatu
     @param signature The driver's over the voucher; not looked at when the driver is the caller.
     @param permit_signature The driver's over a permit of the cap to this contract until validUntil.
     """
-    session: bytes32 = self._session_of(v)
-    self._open(v, session)
+    session: bytes32 = self._open(v)
     assert msg.sender == v.driver or signatures._is_signed_by(v.driver, session, signature), "bad_signature"
     tokens._permit(v.token, v.driver, convert(v.cap, uint256), convert(v.validUntil, uint256), permit_signature)
     tokens._pull(v.token, v.driver, convert(v.cap, uint256))
@@ -170,8 +169,7 @@ def open_with_authorization(v: typed_data.Voucher, authorization: Bytes[65]):
     @param v The voucher.
     @param authorization The driver's signature over a ReceiveWithAuthorization of the cap to this contract, valid from 0 to validUntil.
     """
-    session: bytes32 = self._session_of(v)
-    self._open(v, session)
+    session: bytes32 = self._open(v)
     tokens._pull_authorized(v.token, v.driver, convert(v.cap, uint256), convert(v.validUntil, uint256), session, authorization)
 
 
@@ -185,7 +183,7 @@ def settle(v: typed_data.Voucher, r: typed_data.Receipt, plug_signature: Bytes[1
     @param plug_signature The plug's over the receipt.
     @param driver_signature The driver's over the voucher, for a session on a tab; nobody looks at it for a lock, which was signed for at its opening.
     """
-    code: bytes32 = self._settle(v, r, plug_signature, driver_signature)
+    code: bytes32 = self._settle(Claim(voucher=v, receipt=r, plugSignature=plug_signature, driverSignature=driver_signature))
     assert code == SETTLED, self._text(code)
 
 
@@ -197,8 +195,8 @@ def settle_many(claims: DynArray[Claim, MAX_CLAIMS]) -> DynArray[bytes32, MAX_CL
     @return For each claim zero, or the code with which settle refuses it, as text.
     """
     codes: DynArray[bytes32, MAX_CLAIMS] = []
-    for c: Claim in claims:
-        codes.append(self._settle(c.voucher, c.receipt, c.plugSignature, c.driverSignature))
+    for i: uint256 in range(len(claims), bound=MAX_CLAIMS):
+        codes.append(self._settle(claims[i]))
     return codes
 
 
@@ -377,13 +375,13 @@ def due(v: typed_data.Voucher, r: typed_data.Receipt) -> uint256:
 @internal
 @view
 def _digest(struct_hash: bytes32) -> bytes32:
-    return keccak256(concat(x"1901", DOMAIN_SEPARATOR, struct_hash))
+    return keccak256(concat(DIGEST_PREFIX, DOMAIN_SEPARATOR, struct_hash))
 
 
 @internal
 @view
 def _session_of(v: typed_data.Voucher) -> bytes32:
-    return self._digest(typed_data.hash_voucher(v))
+    return self._digest(keccak256(abi_encode(typed_data.VOUCHER_TYPE_HASH, v)))
 
 
 @internal
@@ -396,7 +394,7 @@ def _tab_of(driver: address, host: address, plug: address, token: address) -> by
 @view
 def _is_past_claim(valid_until: uint64) -> bool:
     # the one guard between settle and refund, so that one of them is always possible and never both
-    return block.timestamp > convert(valid_until, uint256) + GRACE
+    return block.timestamp > unsafe_add(convert(valid_until, uint256), GRACE)
 
 
 @internal
@@ -410,21 +408,23 @@ def _are_terms_good(v: typed_data.Voucher) -> bool:
         and v.plug != empty(address)
         and v.cap > 0
         and issued_at < valid_until
-        and valid_until <= issued_at + MAX_SESSION
+        and valid_until <= unsafe_add(issued_at, MAX_SESSION)
     )
 
 
 @internal
-def _open(v: typed_data.Voucher, session: bytes32):
+def _open(v: typed_data.Voucher) -> bytes32:
     assert self._are_terms_good(v), "bad_terms"
     assert v.funding == LOCK, "unsupported_funding"
     issued_at: uint256 = convert(v.issuedAt, uint256)
     # else a slip in issuedAt would lock the money for years
-    assert issued_at <= block.timestamp + START_WINDOW, "too_early"
-    assert block.timestamp <= issued_at + START_WINDOW and block.timestamp < convert(v.validUntil, uint256), "too_late"
+    assert issued_at <= unsafe_add(block.timestamp, START_WINDOW), "too_early"
+    assert block.timestamp <= unsafe_add(issued_at, START_WINDOW) and block.timestamp < convert(v.validUntil, uint256), "too_late"
+    session: bytes32 = self._digest(keccak256(abi_encode(typed_data.VOUCHER_TYPE_HASH, v)))
     assert self.sessions[session] == 0, "not_new"
     self.sessions[session] = OPEN << STATUS_SHIFT
     log Opened(session=session, driver=v.driver, host=v.host, token=v.token, cap=convert(v.cap, uint256))
+    return session
 
 
 @internal
@@ -438,96 +438,95 @@ def _receive(payer: address, token: address, amount: uint256):
 
 
 @internal
-def _settle(v: typed_data.Voucher, r: typed_data.Receipt, plug_signature: Bytes[128], driver_signature: Bytes[65]) -> bytes32:
-    session: bytes32 = self._session_of(v)
+def _settle(c: Claim) -> bytes32:
+    session: bytes32 = self._digest(keccak256(abi_encode(typed_data.VOUCHER_TYPE_HASH, c.voucher)))
     word: uint256 = self.sessions[session]
-    on_tab: bool = v.funding == TAB
+    on_tab: bool = c.voucher.funding == TAB
     if on_tab:
         if word >> STATUS_SHIFT == CLOSED:
             return NOT_OPEN
-        if not self._are_terms_good(v):
+        # nobody checked these when the driver signed
+        if not self._are_terms_good(c.voucher):
             return BAD_TERMS
-        if not signatures._is_signed_by(v.driver, session, driver_signature):
+        if not signatures._is_signed_by(c.voucher.driver, session, c.driverSignature):
             return BAD_SIGNATURE
     elif word >> STATUS_SHIFT != OPEN:
         return NOT_OPEN
-    if r.session != session:
+    if c.receipt.session != session:
         return WRONG_SESSION
-    if not signatures._is_plugs(v.plug, self._digest(typed_data.hash_receipt(r)), plug_signature):
+    receipt_hash: bytes32 = keccak256(abi_encode(typed_data.RECEIPT_TYPE_HASH, c.receipt))
+    if not signatures._is_signed_by(c.voucher.plug, self._digest(receipt_hash), c.plugSignature):
         return BAD_SIGNATURE
-    if r.flags & UNKNOWN_FLAGS != 0:
+    if c.receipt.flags & UNKNOWN_FLAGS != 0:
         return UNKNOWN_FLAG
-    if self._is_past_claim(v.validUntil):
+    if self._is_past_claim(c.voucher.validUntil):
         return TOO_LATE
-    if not self._are_times_good(v, r):
+    started_at: uint256 = convert(c.receipt.startedAt, uint256)
+    as_of: uint256 = convert(c.receipt.asOf, uint256)
+    issued_at: uint256 = convert(c.voucher.issuedAt, uint256)
+    # sums of 64 and 32 bits cannot overflow
+    if (
+        started_at < issued_at
+        or started_at > unsafe_add(issued_at, START_WINDOW)
+        or unsafe_add(started_at, convert(c.receipt.activeSeconds, uint256)) > as_of
+        or c.receipt.asOf > c.voucher.validUntil
+    ):
         return BAD_TIMES
-    if convert(r.asOf, uint256) > block.timestamp:
+    if as_of > block.timestamp:
         return TOO_EARLY
 
     paid: uint256 = word & PAID_MASK
-    due: uint256 = self._due(v, r)
-    final: bool = r.flags & typed_data.FLAG_FINAL != 0
+    due: uint256 = self._due(c.voucher, c.receipt)
+    final: bool = c.receipt.flags & typed_data.FLAG_FINAL != 0
     if due < paid:
         return LOWER
-    if due == paid and not final:
+    amount: uint256 = unsafe_sub(due, paid)
+    if amount == 0 and not final:
         return NOTHING_DUE
-    now_due: uint256 = due - paid
+    closed: bool = final
     if on_tab:
-        tab: bytes32 = self._tab_of(v.driver, v.host, v.plug, v.token)
+        tab: bytes32 = self._tab_of(c.voucher.driver, c.voucher.host, c.voucher.plug, c.voucher.token)
         tab_word: uint256 = self.tabs[tab]
-        if now_due > 0:
-            amount: uint256 = min(now_due, tab_word >> BALANCE_SHIFT)
+        if amount > tab_word >> BALANCE_SHIFT:
+            amount = tab_word >> BALANCE_SHIFT
             if amount == 0:
                 return TAB_EMPTY
+            closed = False  # the rest may be paid when the driver has filled the tab
+        if amount > 0:
             self.tabs[tab] = tab_word - (amount << BALANCE_SHIFT)
-            self.balance_of[v.host][v.token] += amount
-            paid += amount
+        due = paid + amount
         # never forgotten: nothing was locked, so nothing else tells that this session was paid
-        closed: bool = final and paid == due
-        self.sessions[session] = ((CLOSED if closed else OPEN) << STATUS_SHIFT) | paid
-        log Settled(session=session, host=v.host, energyWh=convert(r.energyWh, uint256), paid=paid, closed=closed)
+        self.sessions[session] = ((CLOSED if closed else OPEN) << STATUS_SHIFT) | due
+    elif final:
+        self._close_lock(c.voucher, session, due)
     else:
-        if now_due > 0:
-            self.balance_of[v.host][v.token] += now_due
-        if final:
-            self._close_lock(v, session, due)
-        else:
-            self.sessions[session] = (OPEN << STATUS_SHIFT) | due
-        log Settled(session=session, host=v.host, energyWh=convert(r.energyWh, uint256), paid=due, closed=final)
+        self.sessions[session] = (OPEN << STATUS_SHIFT) | due
+    if amount > 0:
+        self.balance_of[c.voucher.host][c.voucher.token] += amount
+    log Settled(session=session, host=c.voucher.host, energyWh=convert(c.receipt.energyWh, uint256), paid=due, closed=closed)
     return SETTLED
 
 
 @internal
 @pure
-def _are_times_good(v: typed_data.Voucher, r: typed_data.Receipt) -> bool:
-    return (
-        v.issuedAt <= r.startedAt
-        and convert(r.startedAt, uint256) <= convert(v.issuedAt, uint256) + START_WINDOW
-        and r.startedAt <= r.asOf
-        and r.asOf <= v.validUntil
-        and convert(r.activeSeconds, uint64) <= r.asOf - r.startedAt
-    )
-
-
-@internal
-@pure
 def _due(v: typed_data.Voucher, r: typed_data.Receipt) -> uint256:
-    # no product can overflow: at most 64 + 96 bits
+    # nothing here can overflow: no product has more than 64 + 96 bits
     active_seconds: uint256 = convert(r.activeSeconds, uint256)
     # a plug cannot have delivered more than its power allows in that time
-    energy_wh: uint256 = min(convert(r.energyWh, uint256), convert(v.maxPowerW, uint256) * active_seconds // 3600)
-    for_energy: uint256 = energy_wh * convert(v.pricePerKwh, uint256) // 1000
-    for_time: uint256 = active_seconds * convert(v.pricePerHour, uint256) // 3600
-    return min(convert(v.cap, uint256), for_energy + for_time)
+    most_wh: uint256 = unsafe_div(unsafe_mul(convert(v.maxPowerW, uint256), active_seconds), 3600)
+    energy_wh: uint256 = min(convert(r.energyWh, uint256), most_wh)
+    for_energy: uint256 = unsafe_div(unsafe_mul(energy_wh, convert(v.pricePerKwh, uint256)), 1000)
+    for_time: uint256 = unsafe_div(unsafe_mul(active_seconds, convert(v.pricePerHour, uint256)), 3600)
+    return min(convert(v.cap, uint256), unsafe_add(for_energy, for_time))
 
 
 @internal
 def _close_lock(v: typed_data.Voucher, session: bytes32, paid: uint256):
-    rest: uint256 = convert(v.cap, uint256) - paid
+    rest: uint256 = unsafe_sub(convert(v.cap, uint256), paid)  # due is at most the cap
     if rest > 0:
         self.balance_of[v.driver][v.token] += rest
     # a voucher that could still be opened leaves a tombstone, so that no session is funded twice
-    if block.timestamp > convert(v.issuedAt, uint256) + START_WINDOW:
+    if block.timestamp > unsafe_add(convert(v.issuedAt, uint256), START_WINDOW):
         self.sessions[session] = 0
     else:
         self.sessions[session] = (CLOSED << STATUS_SHIFT) | paid

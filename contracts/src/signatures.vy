@@ -25,30 +25,30 @@ def __init__():
 @internal
 @view
 def _is_signed_by(signer: address, digest: bytes32, signature: Bytes[128]) -> bool:
-    if len(signature) != 65:
-        return False
-    s: uint256 = convert(extract32(signature, 32), uint256)
-    recovery: uint256 = convert(slice(signature, 64, 1), uint256)
-    if s > MAX_S_K1 or recovery > 1:
-        return False
-    # ecrecover answers the empty address when there is no signer
-    return signer != empty(address) and ecrecover(digest, recovery + 27, convert(extract32(signature, 0), uint256), s) == signer
-
-
-@internal
-@view
-def _is_plugs(plug: address, digest: bytes32, signature: Bytes[128]) -> bool:
+    """
+    @notice Whether a driver, a plug or a host signed a digest.
+    @dev Only plugs have P-256 keys: a parameter of at most 65 bytes keeps everybody else from naming one.
+    @param signer Its address; nobody signs for the empty one.
+    @param digest What was signed.
+    @param signature 65 bytes r || s || v, or 128 bytes r || s || x || y.
+    """
     if len(signature) == 65:
-        return self._is_signed_by(plug, digest, signature)
-    return self._is_signed_by_p256(plug, digest, signature)
+        s: uint256 = convert(extract32(signature, 32), uint256)
+        recovery: uint256 = convert(extract32(signature, 33), uint256) & 255
+        if s > MAX_S_K1 or recovery > 1:
+            return False
+        # ecrecover answers the empty address when there is no signer
+        recovered: address = ecrecover(digest, unsafe_add(recovery, 27), convert(extract32(signature, 0), uint256), s)
+        return recovered == signer and signer != empty(address)
+    if len(signature) == 128:
+        return self._is_signed_by_p256(signer, digest, signature)
+    return False
 
 
 @internal
 @view
 def _is_signed_by_p256(signer: address, digest: bytes32, signature: Bytes[128]) -> bool:
-    if len(signature) != 128 or not HAS_P256:
-        return False
-    if convert(extract32(signature, 32), uint256) > MAX_S_R1:
+    if convert(extract32(signature, 32), uint256) > MAX_S_R1 or not HAS_P256:
         return False
     key_hash: bytes32 = keccak256(concat(P256_PREFIX, slice(signature, 64, 64)))
     if convert(convert(key_hash, uint256) & convert(max_value(uint160), uint256), address) != signer:

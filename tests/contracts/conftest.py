@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 START = 1_772_374_800  # chain time when a test begins
 ZERO_ADDRESS = "0x" + "00" * 20
 CAP = 10**16
+LOCK, TAB = 0, 1  # a voucher's funding
 
 
 @pytest.fixture(autouse=True)
@@ -137,6 +138,50 @@ def wallet_source():
 
 
 @pytest.fixture(scope="session")
+def token(actors):
+    """Return an honest token, of which driver and relay have plenty."""
+    token = boa.load(str(Path(__file__).parent / "mocks/token.vy"))
+    for owner in (actors.driver.address, actors.other_driver.address, actors.relay):
+        token.mint(owner, 2**130)
+    return token
+
+
+@pytest.fixture(scope="session")
+def hostile_token(actors):
+    """Return a token that returns nothing and does what a test says, of which driver and relay have plenty."""
+    token = boa.load(str(Path(__file__).parent / "mocks/hostile_token.vy"))
+    for owner in (actors.driver.address, actors.relay):
+        token.mint(owner, 2**100)
+    return token
+
+
+@pytest.fixture(scope="session")
+def sign_for_token(wattseal, token):
+    """Return a function that signs a Permit or a ReceiveWithAuthorization of a voucher's cap to the contract: r || s || v, v 0 or 1."""
+    fields = {
+        "Permit": ["address owner", "address spender", "uint256 value", "uint256 nonce", "uint256 deadline"],
+        "ReceiveWithAuthorization": [
+            *("address from", "address to", "uint256 value", "uint256 validAfter", "uint256 validBefore", "bytes32 nonce"),
+        ],
+    }
+
+    def sign_for_token(account, type_name, voucher, **changes):
+        names = [field.split()[1] for field in fields[type_name]]
+        if type_name == "Permit":
+            values = [voucher["driver"], wattseal.address, voucher["cap"], token.nonces(voucher["driver"]), voucher["validUntil"]]
+        else:
+            session = wattseal.session_of(tuple(voucher.values()))
+            values = [voucher["driver"], wattseal.address, voucher["cap"], 0, voucher["validUntil"], session]
+        domain = {"name": "Token", "chainId": boa.env.evm.patch.chain_id, "verifyingContract": str(token.address)}
+        types = {type_name: [dict(zip(("type", "name"), field.split(), strict=True)) for field in fields[type_name]]}
+        message = encode_typed_data(domain, types, dict(zip(names, values, strict=True)) | changes)
+        signature = account.sign_message(message).signature
+        return signature[:64] + bytes([signature[64] - 27])
+
+    return sign_for_token
+
+
+@pytest.fixture(scope="session")
 def sign(wattseal, definition):
     """Return a function of account, type name and values that signs what eth_account hashes; the domain can be changed."""
 
@@ -202,23 +247,53 @@ def make_receipt(wattseal):
 
 @pytest.fixture(scope="session")
 def open_session(wattseal):
-    """Return a function with which the driver opens the session of a voucher."""
+    """Return a function with which the driver opens the session of a voucher; tokens were approved."""
 
     def open_session(voucher):
-        wattseal.open(tuple(voucher.values()), b"", value=voucher["cap"], sender=voucher["driver"])
+        value = voucher["cap"] if voucher["token"] == ZERO_ADDRESS else 0
+        wattseal.open(tuple(voucher.values()), b"", value=value, sender=voucher["driver"])
 
     return open_session
 
 
 @pytest.fixture(scope="session")
-def settle(wattseal, actors, sign):
-    """Return a function with which the relay settles a receipt, signed by the plug unless a signature is given."""
+def claim(actors, sign):
+    """Return a function that makes the arguments of `settle`, signed by the plug, and for a tab by the driver, unless signatures are given."""
 
-    def settle(voucher, receipt, signature=None):
+    def claim(voucher, receipt, signature=None, driver_signature=None):
         signature = sign(actors.plug, "Receipt", receipt) if signature is None else signature
-        wattseal.settle(tuple(voucher.values()), tuple(receipt.values()), signature, sender=actors.relay)
+        if driver_signature is None:
+            drivers = {account.address: account for account in (actors.driver, actors.other_driver)}
+            driver_signature = sign(drivers[voucher["driver"]], "Voucher", voucher) if voucher["funding"] == TAB else b""
+        return tuple(voucher.values()), tuple(receipt.values()), signature, driver_signature
+
+    return claim
+
+
+@pytest.fixture(scope="session")
+def settle(wattseal, actors, claim):
+    """Return a function with which the relay settles a receipt, signed as `claim` says."""
+
+    def settle(voucher, receipt, signature=None, driver_signature=None):
+        wattseal.settle(*claim(voucher, receipt, signature, driver_signature), sender=actors.relay)
 
     return settle
+
+
+@pytest.fixture(scope="session")
+def deposit(wattseal):
+    """Return a function with which a voucher's driver puts coins into its tab."""
+
+    def deposit(voucher, amount):
+        wattseal.deposit(voucher["driver"], voucher["host"], voucher["plug"], ZERO_ADDRESS, amount, value=amount, sender=voucher["driver"])
+
+    return deposit
+
+
+@pytest.fixture(scope="session")
+def tab_of(wattseal):
+    """Return a function that gives balance and exit time of a voucher's tab."""
+    return lambda voucher: wattseal.tab_of(*(voucher[party] for party in ("driver", "host", "plug", "token")))
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,6 @@
 """Plugs whose key is P-256, and the precompile that checks their signatures (EIP-7951): pycryptodome's arithmetic."""
 
-from Crypto.Hash import SHA256
+from Crypto.Hash import SHA256, SHAKE256
 from Crypto.PublicKey import ECC
 from Crypto.Signature import DSS
 from eth_utils import keccak, to_checksum_address
@@ -36,7 +36,8 @@ class P256Account:
         self.address = plug_id(self.public_key)
 
     def sign_digest(self, digest):
-        signature = DSS.new(self._key, "fips-186-3").sign(Digest(digest))
+        nonces = SHAKE256.new(str(self._key.d).encode() + digest)  # the same in every run
+        signature = DSS.new(self._key, "fips-186-3", randfunc=nonces.read).sign(Digest(digest))
         s = int.from_bytes(signature[32:], "big")
         return signature[:32] + min(s, ORDER - s).to_bytes(32, "big") + self.public_key
 

@@ -45,9 +45,3 @@ def digest(struct_hash: bytes32) -> bytes32:
 @view
 def is_signed_by(signer: address, digest: bytes32, signature: Bytes[128]) -> bool:
     return signatures._is_signed_by(signer, digest, signature)
-
-
-@external
-@view
-def is_plugs(plug: address, digest: bytes32, signature: Bytes[128]) -> bool:
-    return signatures._is_plugs(plug, digest, signature)

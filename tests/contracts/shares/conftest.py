@@ -18,11 +18,6 @@ def shares_source():
 
 
 @pytest.fixture(scope="session")
-def token():
-    return boa.load_partial(str(ROOT / "tests/contracts/mocks/plain_token.vy")).deploy()
-
-
-@pytest.fixture(scope="session")
 def people():
     """The founder, two buyers and somebody without shares."""
     people = SimpleNamespace(**{name: Address("0x" + byte * 20) for name, byte in (("founder", "f0"), ("ann", "a1"), ("ben", "b1"), ("carl", "c1"))})
@@ -32,7 +27,7 @@ def people():
 
 
 @pytest.fixture(scope="session")
-def deploy_shares(shares_source, registry, actors, people, token):
+def deploy_shares(shares_source, registry, actors, people, token, hostile_token):
     """Return a function that deploys with changes."""
 
     def deploy_shares(**changes):
@@ -40,7 +35,7 @@ def deploy_shares(shares_source, registry, actors, people, token):
             "registry": registry.address,
             "plug": actors.plug.address,
             "founder": people.founder,
-            "income_tokens": [COIN, token.address],
+            "income_tokens": [COIN, token.address, hostile_token.address],
             "shares": SHARES,
             "shares_for_sale": FOR_SALE,
             "price": PRICE,

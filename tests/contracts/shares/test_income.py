@@ -122,14 +122,16 @@ def test_a_receiver_that_refuses_leaves_the_income(sold, earn, people, wallet):
     assert sold.claimable(COIN, people.ann) == 3000
 
 
-def test_a_token_that_refuses_leaves_the_income(sold, earn, people, token, actors, wattseal):
-    earn(10_000, token.address)
-    wattseal.withdraw(sold.address, token.address, sender=actors.stranger)
-    token.refuse(True)
-    with boa.reverts("not_received"):
-        sold.claim(token.address, people.ann, sender=people.ann)
-    token.refuse(False)
-    assert sold.claimable(token.address, people.ann) == 3000
+@pytest.mark.parametrize("fault", ["answers false", "charges the sender"])
+def test_a_token_that_does_not_pay_leaves_the_income(sold, people, hostile_token, fault):
+    hostile_token.mint(sold.address, 10_000)
+    if fault == "answers false":
+        hostile_token.answer_false()
+    else:
+        hostile_token.charge(0, 1)
+    with boa.reverts("not_received" if fault == "answers false" else "wrong_value"):
+        sold.claim(hostile_token.address, people.ann, sender=people.ann)
+    assert sold.claimable(hostile_token.address, people.ann) == 3000
 
 
 @pytest.mark.parametrize("function", ["claim", "transfer", "transferFrom"])
@@ -148,30 +150,28 @@ def test_a_receiver_that_calls_again_gets_nothing_more(sold, earn, people, walle
     assert sold.balanceOf(wallet.address) == 100
 
 
-def test_a_token_that_calls_back_finds_the_door_closed(sold, earn, people, token, actors, wattseal):
-    earn(10_000, token.address)
-    wattseal.withdraw(sold.address, token.address, sender=actors.stranger)
-    token.call_back(sold.address, sold.claimable.prepare_calldata(token.address, people.ben))
-    sold.claim(token.address, people.ann, sender=people.ann)
-    assert not token.reentered()
-    assert token.balanceOf(people.ann) == 3000
+def test_a_token_that_calls_back_finds_the_door_closed(sold, people, hostile_token):
+    hostile_token.mint(sold.address, 10_000)
+    hostile_token.reenter(sold.address, sold.claimable.prepare_calldata(hostile_token.address, people.ben))
+    sold.claim(hostile_token.address, people.ann, sender=people.ann)
+    assert hostile_token.called()
+    assert not hostile_token.reentered()
+    assert hostile_token.balanceOf(people.ann) == 3000
 
 
-def test_a_token_that_takes_balances_away_does_not_stop_shares(sold, earn, people, token, actors, wattseal):
-    earn(10_000, token.address)
-    wattseal.withdraw(sold.address, token.address, sender=actors.stranger)
+def test_a_token_that_takes_balances_away_does_not_stop_shares(sold, people, hostile_token):
+    hostile_token.mint(sold.address, 10_000)
     sold.transfer(people.ben, 1, sender=people.ann)
-    token.burn(sold.address, 5000)
+    hostile_token.eval(f"self.balanceOf[{sold.address}] -= 5000")
     sold.transfer(people.ben, 1, sender=people.ann)
-    assert sold.claimable(token.address, people.ann) == 3000
+    assert sold.claimable(hostile_token.address, people.ann) == 3000
     assert sold.balanceOf(people.ann) == 298
 
 
-def test_what_a_token_takes_away_and_gives_back_is_not_income_twice(sold, earn, people, token, actors, wattseal):
-    earn(10_000, token.address)
-    wattseal.withdraw(sold.address, token.address, sender=actors.stranger)
+def test_what_a_token_takes_away_and_gives_back_is_not_income_twice(sold, people, hostile_token):
+    hostile_token.mint(sold.address, 10_000)
     sold.transfer(people.ben, 0, sender=people.ann)
-    token.burn(sold.address, 5000)
+    hostile_token.eval(f"self.balanceOf[{sold.address}] -= 5000")
     sold.transfer(people.ben, 0, sender=people.ann)
-    token.mint(sold.address, 5000)
-    assert sold.claimable(token.address, people.ann) == 3000
+    hostile_token.mint(sold.address, 5000)
+    assert sold.claimable(hostile_token.address, people.ann) == 3000

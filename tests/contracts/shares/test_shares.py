@@ -7,7 +7,7 @@ COIN = ZERO_ADDRESS = "0x" + "00" * 20
 SHARES, FOR_SALE, PRICE = 1000, 400, 7
 
 
-def test_all_shares_are_the_founders_at_first(shares, registry, wattseal, actors, people, token):
+def test_all_shares_are_the_founders_at_first(shares, registry, wattseal, actors, people, token, hostile_token):
     assert (shares.name(), shares.symbol(), shares.decimals()) == ("Wattseal plug 7", "WS7", 0)
     assert shares.totalSupply() == shares.balanceOf(people.founder) == SHARES
     assert (shares.ESCROW(), shares.REGISTRY(), shares.PLUG(), shares.FOUNDER()) == (
@@ -17,7 +17,7 @@ def test_all_shares_are_the_founders_at_first(shares, registry, wattseal, actors
         people.founder,
     )
     assert (shares.for_sale(), shares.PRICE(), shares.proceeds()) == (FOR_SALE, PRICE, 0)
-    assert [shares.income_tokens(i) for i in range(2)] == [COIN, token.address]
+    assert [shares.income_tokens(i) for i in range(3)] == [COIN, token.address, hostile_token.address]
 
 
 BAD_TERMS = [
