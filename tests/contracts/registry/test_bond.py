@@ -135,3 +135,17 @@ def test_a_receiver_that_calls_again_gets_nothing_more(registry, enrol, wallet, 
     assert not wallet.reentered()
     assert boa.env.get_balance(wallet.address) == 5
     assert boa.env.get_balance(registry.address) == BOND
+
+
+def test_a_receiver_being_paid_does_not_set_off_another_payment(registry, enrol, wallet, actors):
+    plugs = [actors.plug, actors.other_plug]
+    for plug in plugs:
+        enrol(plug, wallet.address)
+        wallet.run(registry.address, registry.post_bond.prepare_calldata(plug.address), value=5, sender=actors.relay)
+        wallet.run(registry.address, registry.request_exit.prepare_calldata(plug.address))
+    boa.env.timestamp += EXIT_DELAY_S
+    first, second = (registry.exit.prepare_calldata(plug.address, wallet.address) for plug in plugs)
+    wallet.reenter(registry.address, second)
+    wallet.run(registry.address, first)
+    assert not wallet.reentered()
+    assert registry.bond_of(plugs[1].address, wallet.address) == 5

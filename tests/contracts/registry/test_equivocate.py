@@ -172,10 +172,14 @@ def test_a_reporter_that_cannot_receive_reports_from_elsewhere(registry, overlap
     assert not registry.is_retired(bonded.address)
 
 
-def test_a_reporter_that_calls_again_gets_nothing_more(registry, overlap, bonded, actors):
+@pytest.mark.parametrize("again", ["the same", "another plug"])
+def test_a_reporter_that_calls_again_gets_nothing_more(registry, enrol, make_evidence, overlap, bonded, actors, again):
+    enrol(actors.other_plug, actors.host)
+    registry.post_bond(actors.other_plug.address, value=BOND, sender=actors.host)
+    other = make_evidence(actors.other_plug), make_evidence(actors.other_plug, of={"nonce": 2})
+    (first, second), (third, fourth) = overlap, overlap if again == "the same" else other
     reporter = boa.loads(GREEDY_REPORTER)
-    first, second = overlap
-    reporter.run(registry.address, registry.equivocate.prepare_calldata(*first, *second))
+    reporter.run(registry.address, registry.equivocate.prepare_calldata(*first, *second), registry.equivocate.prepare_calldata(*third, *fourth))
     assert reporter.was_paid()
     assert not reporter.reentered()
     assert boa.env.get_balance(reporter.address) == BOND // 10
@@ -194,9 +198,9 @@ target: address
 data: Bytes[4096]
 
 @external
-def run(target: address, data: Bytes[4096]):
+def run(target: address, data: Bytes[4096], again: Bytes[4096]):
     self.target = target
-    self.data = data
+    self.data = again
     raw_call(target, data)
 
 @external
@@ -209,7 +213,7 @@ def __default__():
 sizes_mwh = st.lists(st.integers(0, 5_000), min_size=1, max_size=8)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(data=st.data(), sessions=st.lists(st.tuples(sizes_mwh, st.integers(0, 12_000)), min_size=2, max_size=4), register_mwh=st.integers(0, 10_000))
 def test_an_honest_plug_cut_at_any_instant_is_never_slashable(report, make_evidence, data, sessions, register_mwh):
     """A plug whose register loses what came after its newest sample, but never what a receipt rests on; docs/protocol.md, section 1."""

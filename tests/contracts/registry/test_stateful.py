@@ -163,5 +163,5 @@ class Bonds(RuleBasedStateMachine):
 def test_no_sequence_of_calls_makes_or_loses_a_bond(registry, actors, sign, make_evidence, make_listing):
     run_state_machine_as_test(
         lambda: Bonds(registry, actors, sign, make_evidence, make_listing),
-        settings=settings(max_examples=30, stateful_step_count=20, deadline=None),
+        settings=settings(max_examples=20, stateful_step_count=20, deadline=None),
     )
