@@ -75,6 +75,12 @@ def wattseal(source, p256_precompile):
 
 
 @pytest.fixture(scope="session")
+def storage_slots():
+    """Return the slot of each mapping, from the file where the gateway's storage proofs look."""
+    return json.loads((ROOT / "host_tools/wattseal/gateway/wattseal_contract.json").read_text())["storage_slots"]
+
+
+@pytest.fixture(scope="session")
 def internals_source():
     boa.interpret.set_search_paths([str(ROOT / "contracts/src")])
     return boa.load_partial(str(Path(__file__).parent / "mocks/wattseal_internals.vy"))
