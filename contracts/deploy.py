@@ -28,6 +28,7 @@ from wattseal.gateway import proofs
 from wattseal.gateway.header import TrustedRpcHeaders
 from wattseal.gateway.rpc import Rpc, quantity, to_hex
 from wattseal.gateway.submit import Submitter
+from wattseal.protocol import signatures
 
 NATIVE_COIN = "0x" + "00" * 20
 
@@ -104,23 +105,26 @@ def arguments_of(options: argparse.Namespace, book: AddressBook) -> tuple[str, d
     }
 
 
-def read_keystore(path: Path) -> dict[str, Any]:
-    """Return a keystore's JSON. Raises ConfigError when it is none that names its address."""
+def read_keystore(path: Path) -> tuple[dict[str, Any], bytes]:
+    """Return a keystore's JSON and the address (20 bytes) that it claims. Raises ConfigError when it is none."""
     try:
         keystore: dict[str, Any] = json.loads(path.read_text())
-        bytes.fromhex(keystore["address"].removeprefix("0x"))
+        address = bytes.fromhex(keystore["address"].removeprefix("0x"))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"{path} is no keystore of Web3 Secret Storage with an address; make one with any wallet") from error
-    return keystore
+    return keystore, address
 
 
-def unlock(keystore: dict[str, Any], password_file: Path | None) -> bytes:
-    """Return the secret key. Raises ConfigError when the password is not the keystore's."""
+def unlock(keystore: dict[str, Any], address: bytes, password_file: Path | None) -> bytes:
+    """Return the secret key of an address. Raises ConfigError when the password does not open the keystore, or the key is another address's."""
     password = password_file.read_text().rstrip("\n") if password_file else getpass.getpass("password of the keystore: ")
     try:
-        return bytes(Account.decrypt(keystore, password))
+        key = bytes(Account.decrypt(keystore, password))
     except ValueError as error:
         raise ConfigError("the password does not open the keystore; try again") from error
+    if signatures.address(key) != address:
+        raise ConfigError(f"the keystore says {to_hex(address)}, but its key is that of {to_hex(signatures.address(key))}; correct the file")
+    return key
 
 
 def run(options: argparse.Namespace) -> None:
@@ -131,13 +135,13 @@ def run(options: argparse.Namespace) -> None:
         print("\n".join(book.check(rpc)) or f"{book.path} lists nothing")
         return
     TrustedRpcHeaders(rpc, options.chain_id).latest()  # the right chain, before anything else
-    keystore = read_keystore(options.keystore)
-    deployment = Deployment(*arguments_of(options, book), bytes.fromhex(keystore["address"].removeprefix("0x")))
+    keystore, deployer = read_keystore(options.keystore)
+    deployment = Deployment(*arguments_of(options, book), deployer)
     print("\n".join(deployment.plan(rpc)))
     if not options.send:
         print("nothing was sent; say --send to deploy")
         return
-    entry = deployment.send(rpc, options.chain_id, unlock(keystore, options.password_file))
+    entry = deployment.send(rpc, options.chain_id, unlock(keystore, deployer, options.password_file))
     book.add(entry)
     print(f"deployed   {entry['contract']} at {entry['address']} in block {entry['block']}; noted in {book.path}")
 

@@ -47,8 +47,8 @@ def run(main, chain, keys, tmp_path_factory):
     """Return a function that runs the script; it returns exit code, output and the address book."""
     addresses = tmp_path_factory.mktemp("addresses")
 
-    def run(command, *more, chain_id=CHAIN_ID, password="password", folder=addresses):
-        pay = [] if command == "check" else ["--keystore", str(keys / "keystore.json"), "--password-file", str(keys / password)]
+    def run(command, *more, chain_id=CHAIN_ID, keystore="keystore.json", password="password", folder=addresses):
+        pay = [] if command == "check" else ["--keystore", str(keys / keystore), "--password-file", str(keys / password)]
         where = ["--rpc", chain.url, "--chain-id", str(chain_id), "--addresses", str(folder)]
         output = io.StringIO()
         with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
@@ -143,6 +143,23 @@ def test_a_wrong_password_opens_nothing(run, keys, tmp_path):
     code, output, book = run("wattseal", "--send", password="wrong", folder=tmp_path)
     assert (code, book) == (1, None)
     assert "the password does not open the keystore" in output
+
+
+def test_a_keystore_that_names_another_address_is_refused(run, keys, chain, tmp_path):
+    keystore = json.loads((keys / "keystore.json").read_text())
+    chain.fund(bytes.fromhex(FOUNDER[2:]), 10**20)
+    (keys / "other.json").write_text(json.dumps(keystore | {"address": FOUNDER[2:]}))
+    code, output, book = run("wattseal", "--send", keystore="other.json", folder=tmp_path)
+    assert (code, book) == (1, None)
+    assert "but its key is that of" in output
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"address": 5}', '{"address": "no hex"}'])
+def test_what_is_no_keystore_is_refused(run, keys, tmp_path, content):
+    (keys / "none.json").write_text(content)
+    code, output, _ = run("wattseal", keystore="none.json", folder=tmp_path)
+    assert code == 1
+    assert "is no keystore" in output
 
 
 def test_arguments_that_do_not_fit_are_refused(book, run):

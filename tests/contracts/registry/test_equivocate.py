@@ -210,6 +210,22 @@ def __default__():
     self.reentered = raw_call(self.target, self.data, revert_on_failure=False)
 """
 
+few_wh = st.integers(0, 6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(a=st.tuples(few_wh, few_wh), b=st.tuples(few_wh, few_wh))
+def test_sessions_contradict_each_other_where_they_share_a_watt_hour(registry, report, make_evidence, a, b):
+    first, second = (make_evidence(of={"nonce": n}, registerWh=start, energyWh=energy) for n, (start, energy) in enumerate((a, b)))
+    shared = set(range(a[0], sum(a))) & set(range(b[0], sum(b)))
+    with boa.env.anchor():
+        if shared:
+            report(first, second)
+        else:
+            with boa.reverts("no_contradiction"):
+                report(first, second)
+
+
 sizes_mwh = st.lists(st.integers(0, 5_000), min_size=1, max_size=8)
 
 
