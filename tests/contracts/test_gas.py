@@ -9,8 +9,8 @@ LIMITS = {
     "open and final settle, new balances": 1.08,
     "final settle, known balances": 1.08,
     "final settle on a tab": 1.08,
-    "settle_many, a claim, new balances": 1.105,
-    "settle_many, a claim, known balances": 1.185,
+    "settle_many, a claim, new balances": 1.10,
+    "settle_many, a claim, known balances": 1.18,
     "deployed code, bytes": 0.75,
 }
 
