@@ -98,6 +98,8 @@ EXIT_DELAY: public(constant(uint256)) = 30 * 86400
 # a receipt with an unknown flag among these says something this contract does not understand
 UNKNOWN_FLAGS: constant(uint256) = 2**16 - 1 - typed_data.KNOWN_FLAGS
 
+MAX_AMOUNT: constant(uint256) = 2**128 - 1
+
 # why a receipt is not settled: the text is the code
 SETTLED: constant(bytes32) = empty(bytes32)
 BAD_TERMS: constant(bytes32) = 0x6261645f7465726d730000000000000000000000000000000000000000000000
@@ -181,8 +183,11 @@ def settle(c: Claim):
     @dev Anyone may call. Calls nothing but precompiles.
     @param c The claim. A driver's signature is looked at for a session on a tab only: a lock was signed for at its opening.
     """
-    code: bytes32 = self._settle(c)
-    assert code == SETTLED, self._text(code)
+    answer: bytes32 = self._settle(c)
+    amount: uint256 = convert(answer, uint256)
+    assert amount <= MAX_AMOUNT, self._text(answer)
+    if amount > 0:
+        self.balances[c.voucher.host][c.voucher.token] += amount
 
 
 @external
@@ -193,8 +198,26 @@ def settle_many(claims: DynArray[Claim, MAX_CLAIMS]) -> DynArray[bytes32, MAX_CL
     @return For each claim zero, or the code with which settle refuses it, as text.
     """
     codes: DynArray[bytes32, MAX_CLAIMS] = []
+    # what a host gets from neighbouring claims is written once
+    host: uint256 = 0
+    token: uint256 = 0
+    sum: uint256 = 0
     for i: uint256 in range(len(claims), bound=MAX_CLAIMS):
-        codes.append(self._settle(claims[i]))
+        answer: bytes32 = self._settle(claims[i])
+        amount: uint256 = convert(answer, uint256)
+        if amount > MAX_AMOUNT:
+            codes.append(answer)
+            continue
+        codes.append(SETTLED)
+        if claims[i].voucher.host != host or claims[i].voucher.token != token:
+            if sum > 0:
+                self.balances[host][token] += sum
+            host = claims[i].voucher.host
+            token = claims[i].voucher.token
+            sum = 0
+        sum = unsafe_add(sum, amount)  # a hundred amounts below 2^128
+    if sum > 0:
+        self.balances[host][token] += sum
     return codes
 
 
@@ -223,7 +246,8 @@ def refund(v: typed_data.Voucher):
     @notice Close a lock after the time for claims and give the driver what is not paid. Anyone may call.
     @param v The voucher of the session.
     """
-    assert self._is_past_claim(convert(v.validUntil, uint256)), "too_early"
+    # the complement of settle's guard
+    assert block.timestamp > convert(v.validUntil, uint256) + GRACE, "too_early"
     session: bytes32 = self._session_of(v)
     word: uint256 = self.sessions[session]
     # money of a tab's session never left the tab
@@ -239,6 +263,7 @@ def refund(v: typed_data.Voucher):
 def deposit(driver: address, host: address, plug: address, token: address, amount: uint128):
     """
     @notice Add money to a driver's tab at a host's plug: the coins that are sent, or tokens that the caller has approved. Anyone may call.
+    @dev Not while an exit is announced.
     @param driver Whose tab.
     @param host Who is paid from it.
     @param plug Whose receipts are paid from it.
@@ -248,6 +273,8 @@ def deposit(driver: address, host: address, plug: address, token: address, amoun
     assert driver != empty(address) and host != empty(address) and plug != empty(address) and amount > 0, "bad_terms"
     tab: bytes32 = self._tab_of(driver, host, plug, token)
     word: uint256 = self.tabs[tab]
+    # else a delay that is over already would count for money that comes later
+    assert word & EXIT_MASK == 0, "exit_announced"
     assert (word >> BALANCE_SHIFT) + convert(amount, uint256) <= convert(max_value(uint128), uint256), "tab_full"
     self.tabs[tab] = word + (convert(amount, uint256) << BALANCE_SHIFT)
     log Deposited(tab=tab, driver=driver, host=host, plug=plug, token=token, amount=convert(amount, uint256))
@@ -262,7 +289,9 @@ def request_exit(host: address, plug: address, token: address):
     @param plug Whose receipts are paid from it.
     @param token The token.
     """
-    self._set_exit(host, plug, token, block.timestamp + EXIT_DELAY)
+    tab: bytes32 = self._tab_of(msg.sender, host, plug, token)
+    assert self.tabs[tab] >> BALANCE_SHIFT > 0, "tab_empty"
+    self._set_exit(tab, block.timestamp + EXIT_DELAY)
 
 
 @external
@@ -273,7 +302,7 @@ def cancel_exit(host: address, plug: address, token: address):
     @param plug Whose receipts are paid from it.
     @param token The token.
     """
-    self._set_exit(host, plug, token, 0)
+    self._set_exit(self._tab_of(msg.sender, host, plug, token), 0)
 
 
 @external
@@ -408,13 +437,6 @@ def _tab_of(driver: address, host: address, plug: address, token: address) -> by
 
 
 @internal
-@view
-def _is_past_claim(valid_until: uint256) -> bool:
-    # the one guard between settle and refund, so that one of them is always possible and never both
-    return block.timestamp > unsafe_add(valid_until, GRACE)
-
-
-@internal
 @pure
 def _are_terms_good(driver: uint256, host: uint256, plug: uint256, cap: uint256, issued_at: uint256, valid_until: uint256) -> bool:
     return (
@@ -469,10 +491,13 @@ def _receive(payer: address, token: address, amount: uint256):
 
 @internal
 def _settle(c: Claim) -> bytes32:
-    session: bytes32 = self._digest(keccak256(abi_encode(typed_data.VOUCHER_TYPE_HASH, c.voucher)))
+    # answers what the host gets, which the caller credits, or the code: a text is larger than any amount
+    # batches spend their gas here, so _digest and _close_lock are written out
+    session: bytes32 = keccak256(
+        concat(DIGEST_PREFIX, DOMAIN_SEPARATOR, keccak256(abi_encode(typed_data.VOUCHER_TYPE_HASH, c.voucher)))
+    )
     word: uint256 = self.sessions[session]
-    on_tab: bool = c.voucher.funding == TAB
-    if on_tab:
+    if c.voucher.funding == TAB:
         if word >> STATUS_SHIFT == CLOSED:
             return NOT_OPEN
         # no call of the driver's has checked these
@@ -489,12 +514,16 @@ def _settle(c: Claim) -> bytes32:
         return NOT_OPEN
     if c.receipt.session != session:
         return WRONG_SESSION
-    receipt_hash: bytes32 = keccak256(abi_encode(typed_data.RECEIPT_TYPE_HASH, c.receipt))
-    if not signatures._is_signed_in_words_by(c.voucher.plug, self._digest(receipt_hash), c.plugSignature):
+    if not signatures._is_signed_in_words_by(
+        c.voucher.plug,
+        keccak256(concat(DIGEST_PREFIX, DOMAIN_SEPARATOR, keccak256(abi_encode(typed_data.RECEIPT_TYPE_HASH, c.receipt)))),
+        c.plugSignature,
+    ):
         return BAD_SIGNATURE
     if c.receipt.flags & UNKNOWN_FLAGS != 0:
         return UNKNOWN_FLAG
-    if self._is_past_claim(c.voucher.validUntil):
+    # the complement of refund's guard, so that one of them is always possible and never both
+    if block.timestamp > unsafe_add(c.voucher.validUntil, GRACE):
         return TOO_LATE
     # each word of the receipt that counts is bounded here or in _due by words of the voucher, so nothing wraps around
     if (
@@ -512,14 +541,14 @@ def _settle(c: Claim) -> bytes32:
     due: uint256 = self._due(
         c.voucher.pricePerKwh, c.voucher.pricePerHour, c.voucher.maxPowerW, c.voucher.cap, c.receipt.activeSeconds, c.receipt.energyWh
     )
-    final: bool = c.receipt.flags & typed_data.FLAG_FINAL != 0
+    closed: bool = c.receipt.flags & typed_data.FLAG_FINAL != 0
     if due < paid:
         return LOWER
     amount: uint256 = unsafe_sub(due, paid)
-    if amount == 0 and not final:
-        return NOTHING_DUE
-    closed: bool = final
-    if on_tab:
+    if amount == 0:
+        if not closed:
+            return NOTHING_DUE
+    if c.voucher.funding == TAB:
         tab: bytes32 = keccak256(abi_encode(c.voucher.driver, c.voucher.host, c.voucher.plug, c.voucher.token))
         tab_word: uint256 = self.tabs[tab]
         if amount > tab_word >> BALANCE_SHIFT:
@@ -532,14 +561,17 @@ def _settle(c: Claim) -> bytes32:
         due = paid + amount
         # never forgotten: nothing was locked, so nothing else tells that this session was paid
         self.sessions[session] = ((CLOSED if closed else OPEN) << STATUS_SHIFT) | due
-    elif final:
-        self._close_lock(c.voucher.driver, c.voucher.token, c.voucher.cap, c.voucher.issuedAt, session, due)
+    elif closed:
+        if due < c.voucher.cap:
+            self.balances[c.voucher.driver][c.voucher.token] += unsafe_sub(c.voucher.cap, due)
+        if block.timestamp > unsafe_add(c.voucher.issuedAt, START_WINDOW):
+            self.sessions[session] = 0
+        else:
+            self.sessions[session] = (CLOSED << STATUS_SHIFT) | due
     else:
         self.sessions[session] = (OPEN << STATUS_SHIFT) | due
-    if amount > 0:
-        self.balances[c.voucher.host][c.voucher.token] += amount
     log Settled(session=session, host=convert(c.voucher.host, address), energyWh=c.receipt.energyWh, paid=due, closed=closed)
-    return SETTLED
+    return convert(amount, bytes32)
 
 
 @internal
@@ -547,10 +579,15 @@ def _settle(c: Claim) -> bytes32:
 def _due(price_per_kwh: uint256, price_per_hour: uint256, max_power_w: uint256, cap: uint256, active_seconds: uint256, energy_wh: uint256) -> uint256:
     # nothing here can wrap around: no product has more than 64 + 96 bits
     # a plug cannot have delivered more than its power allows in that time
-    most_wh: uint256 = unsafe_div(unsafe_mul(max_power_w, active_seconds), 3600)
-    for_energy: uint256 = unsafe_div(unsafe_mul(min(energy_wh, most_wh), price_per_kwh), 1000)
-    for_time: uint256 = unsafe_div(unsafe_mul(active_seconds, price_per_hour), 3600)
-    return min(cap, unsafe_add(for_energy, for_time))
+    wh: uint256 = unsafe_div(unsafe_mul(max_power_w, active_seconds), 3600)
+    if energy_wh < wh:
+        wh = energy_wh
+    due: uint256 = unsafe_add(
+        unsafe_div(unsafe_mul(wh, price_per_kwh), 1000), unsafe_div(unsafe_mul(active_seconds, price_per_hour), 3600)
+    )
+    if due > cap:
+        return cap
+    return due
 
 
 @internal
@@ -566,11 +603,8 @@ def _close_lock(driver: uint256, token: uint256, cap: uint256, issued_at: uint25
 
 
 @internal
-def _set_exit(host: address, plug: address, token: address, exit_at: uint256):
-    tab: bytes32 = self._tab_of(msg.sender, host, plug, token)
-    word: uint256 = self.tabs[tab]
-    assert word >> BALANCE_SHIFT > 0, "tab_empty"
-    self.tabs[tab] = (word & ~EXIT_MASK) | exit_at
+def _set_exit(tab: bytes32, exit_at: uint256):
+    self.tabs[tab] = (self.tabs[tab] & ~EXIT_MASK) | exit_at
     log ExitRequested(tab=tab, exitAt=exit_at)
 
 

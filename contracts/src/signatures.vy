@@ -60,11 +60,13 @@ def _words_of(signature: Bytes[128]) -> uint256[4]:
 def _is_signed_in_words_by(signer: uint256, digest: bytes32, signature: uint256[4]) -> bool:
     if signature[3] != 0:
         return self._is_signed_with_p256_by(signer, digest, signature)
-    if signature[1] > MAX_S_K1 or signature[2] > 1:
-        return False
     # ecrecover answers the empty address when there is no signer
-    recovered: address = ecrecover(digest, unsafe_add(signature[2], 27), signature[0], signature[1])
-    return convert(recovered, uint256) == signer and signer != 0
+    return (
+        signature[1] <= MAX_S_K1
+        and signature[2] <= 1
+        and convert(ecrecover(digest, unsafe_add(signature[2], 27), signature[0], signature[1]), uint256) == signer
+        and signer != 0
+    )
 
 
 @internal

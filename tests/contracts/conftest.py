@@ -93,6 +93,46 @@ def internals(internals_source, wattseal):
     return internals_source.deploy()
 
 
+@pytest.fixture(scope="session")
+def registry_source():
+    return boa.load_partial(str(ROOT / "contracts/src/Registry.vy"))
+
+
+@pytest.fixture(scope="session")
+def registry(registry_source, wattseal, actors):
+    for payer in (actors.host, actors.other_host):
+        boa.env.set_balance(payer, 10**30)
+    return registry_source.deploy(wattseal.address)
+
+
+@pytest.fixture(scope="session")
+def enrol(registry, sign, actors):
+    """Return a function with which a stranger submits a plug's statement that it charges for a host."""
+
+    def enrol(plug, host, epoch=1, sender=None):
+        values = {"plug": plug.address, "host": host, "epoch": epoch}
+        registry.enrol(tuple(values.values()), sign(plug, "Enrol", values), sender=sender or actors.stranger)
+
+    return enrol
+
+
+@pytest.fixture(scope="session")
+def make_listing():
+    def make_listing(**changes):
+        listing = {
+            "ratedPowerW": 2300,
+            "token": "0x" + "00" * 20,
+            "pricePerKwh": 3 * 10**14,
+            "pricePerHour": 10**14,
+            "isOffered": True,
+            "metadataHash": b"\x4d" * 32,
+            "uri": "ipfs://bafkreigh2akiscaildc",
+        }
+        return tuple((listing | changes).values())
+
+    return make_listing
+
+
 @pytest.fixture
 def wallet(wallet_source):
     """Return a contract that is driver, host or receiver."""
@@ -113,7 +153,7 @@ def token(actors):
     return token
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def hostile_token(actors):
     """Return a token that returns nothing and does what a test says, of which driver and relay have plenty."""
     token = boa.load(str(Path(__file__).parent / "mocks/hostile_token.vy"))

@@ -8,6 +8,8 @@ import boa
 import pytest
 from boa.vm.py_evm import deregister_raw_precompile, register_raw_precompile
 from eth_utils import keccak, to_checksum_address
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.contracts.p256 import ORDER, PRECOMPILE, P256Account, is_valid, plug_id, precompile
 
@@ -92,6 +94,14 @@ def test_a_driver_has_no_p256_key(wattseal, actors, make_voucher, sign):
     voucher = make_voucher(driver=actors.p256_plug.address)
     with boa.reverts():
         wattseal.open(tuple(voucher.values()), sign(actors.p256_plug, "Voucher", voucher), value=voucher["cap"], sender=actors.relay)
+
+
+@settings(max_examples=50, deadline=None)
+@given(position=st.integers(0, 127), mask=st.integers(1, 255))
+def test_no_changed_byte_passes(internals, actors, position, mask):
+    signature = bytearray(actors.p256_plug.sign_digest(word(7)))
+    signature[position] ^= mask
+    assert not internals.is_signed_by(actors.p256_plug.address, word(7), bytes(signature))
 
 
 def test_wycheproof(internals):

@@ -105,6 +105,27 @@ def test_the_same_claim_twice_pays_once(wattseal, sessions, make_receipt, claim,
     assert wattseal.balance_of(sessions[0]["host"], COIN) == due_of(sessions[0], receipt)
 
 
+def test_hosts_and_tokens_in_any_order_get_their_own(wattseal, actors, token, make_voucher, make_receipt, open_session, claim, settle_many, due_of):
+    """One host is a driver too, and one is paid in two tokens, next to each other and apart."""
+    driver, host, other = actors.driver.address, actors.host, actors.other_host
+    coin, tokens = COIN, token.address
+    parties = [(host, coin), (host, coin), (host, tokens), (other, tokens), (driver, coin), (host, coin), (driver, coin)]
+    vouchers = [make_voucher(nonce=nonce, host=payee, token=paid_in) for nonce, (payee, paid_in) in enumerate(parties)]
+    token.approve(wattseal.address, 10**20, sender=driver)
+    for voucher in vouchers:
+        open_session(voucher)
+    boa.env.timestamp = vouchers[0]["issuedAt"] + 7200
+    receipts = [make_receipt(voucher, energyWh=500 + 3**number, flags=FINAL) for number, voucher in enumerate(vouchers)]
+    expected = {}
+    for voucher, receipt in zip(vouchers, receipts, strict=True):
+        due = due_of(voucher, receipt)
+        for owner, amount in ((voucher["host"], due), (driver, voucher["cap"] - due)):
+            place = owner, voucher["token"]
+            expected[place] = expected.get(place, 0) + amount
+    assert settle_many([claim(*pair) for pair in zip(vouchers, receipts, strict=True)]) == [""] * len(vouchers)
+    assert {place: wattseal.balance_of(*place) for place in expected} == expected
+
+
 def test_no_claims_are_fine_and_too_many_are_not(wattseal, sessions, make_receipt, claim, settle_many):
     assert settle_many([]) == []
     arguments = claim(sessions[0], make_receipt(sessions[0]))

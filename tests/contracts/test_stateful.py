@@ -137,9 +137,10 @@ class Holdings(RuleBasedStateMachine):
         on_tabs = [v for v in self.vouchers if v["funding"] == TAB]
         v = on_tabs[i % len(on_tabs)]
         value = self.value(v["token"], amount) + overpaid
-        if self.attempt(overpaid == 0, self.wattseal.deposit, *self.place(v), amount, value=value, sender=v["driver"]):
-            balance, exit_at = self.tabs[self.place(v)]
-            self.tabs[self.place(v)] = balance + amount, exit_at
+        balance, exit_at = self.tabs[self.place(v)]
+        allowed = overpaid == 0 and exit_at == 0
+        if self.attempt(allowed, self.wattseal.deposit, *self.place(v), amount, value=value, sender=v["driver"]):
+            self.tabs[self.place(v)] = balance + amount, 0
 
     @precondition(lambda self: self.tabs)
     @rule(i=index, what=st.sampled_from(["request_exit", "exit", "exit", "cancel_exit"]), wait=st.booleans())
@@ -149,7 +150,7 @@ class Holdings(RuleBasedStateMachine):
         if wait and what == "exit":
             boa.env.timestamp = max(boa.env.timestamp, exit_at)
         now = boa.env.timestamp
-        allowed = balance > 0 if what != "exit" else exit_at != 0 and now >= exit_at
+        allowed = {"request_exit": balance > 0, "cancel_exit": True, "exit": exit_at != 0 and now >= exit_at}[what]
         if not self.attempt(allowed, getattr(self.wattseal, what), *place[1:], sender=place[0]):
             return
         if what == "exit":

@@ -257,27 +257,40 @@ def test_an_exit_can_be_taken_back(wattseal, filled, tab_of):
 def test_nobody_else_announces_or_cancels_an_exit(wattseal, actors, filled, tab_of):
     wattseal.request_exit(*place(filled), sender=filled["driver"])
     for caller in (actors.host, actors.stranger, actors.other_driver.address):
-        for call in (wattseal.request_exit, wattseal.cancel_exit):
-            with boa.reverts("tab_empty"):
-                call(*place(filled), sender=caller)
+        with boa.reverts("tab_empty"):
+            wattseal.request_exit(*place(filled), sender=caller)
+        wattseal.cancel_exit(*place(filled), sender=caller)  # of its own tab
     assert tab_of(filled)[1] == boa.env.timestamp + EXIT_DELAY_S
 
 
-def test_a_deposit_does_not_move_the_exit(wattseal, actors, filled, tab_of):
-    """Else anyone could hold a driver's money with dust."""
-    wattseal.request_exit(*place(filled), sender=filled["driver"])
-    exit_at = tab_of(filled)[1]
-    boa.env.timestamp += DAY
-    wattseal.deposit(filled["driver"], *place(filled), 1, value=1, sender=actors.stranger)
-    assert tab_of(filled) == (2 * filled["cap"] + 1, exit_at)
+def test_no_money_joins_a_tab_that_is_leaving(wattseal, voucher, deposit, tab_of):
+    """Else a driver ages a tab with dust and fills it when its delay is over; and a stranger's dust moves nothing."""
+    deposit(voucher, 1)
+    wattseal.request_exit(*place(voucher), sender=voucher["driver"])
+    for wait in (0, EXIT_DELAY_S):
+        boa.env.timestamp += wait
+        with boa.reverts("exit_announced"):
+            deposit(voucher, voucher["cap"])
+    wattseal.cancel_exit(*place(voucher), sender=voucher["driver"])
+    deposit(voucher, 5)
+    assert tab_of(voucher) == (6, 0)
 
 
-def test_an_empty_tab_cannot_be_aged(wattseal, voucher, deposit, tab_of):
-    """Else its delay would be over before there is money that a plug counts on."""
-    with boa.reverts("tab_empty"):
-        wattseal.request_exit(*place(voucher), sender=voucher["driver"])
+def test_a_tab_that_was_spent_while_leaving_can_be_used_again(wattseal, voucher, deposit, make_receipt, settle, tab_of):
+    deposit(voucher, 1)
+    wattseal.request_exit(*place(voucher), sender=voucher["driver"])
+    exit_at = boa.env.timestamp + EXIT_DELAY_S
+    boa.env.timestamp = voucher["issuedAt"] + 7200
+    settle(voucher, make_receipt(voucher))
+    assert tab_of(voucher) == (0, exit_at)
+    wattseal.cancel_exit(*place(voucher), sender=voucher["driver"])
     deposit(voucher, 5)
     assert tab_of(voucher) == (5, 0)
+
+
+def test_an_empty_tab_is_not_left(wattseal, voucher):
+    with boa.reverts("tab_empty"):
+        wattseal.request_exit(*place(voucher), sender=voucher["driver"])
 
 
 def test_a_session_begun_before_the_exit_was_announced_is_paid_before_it_comes(wattseal, make_voucher, deposit, make_receipt, settle, due_of, tab_of):

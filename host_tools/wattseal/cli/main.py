@@ -5,7 +5,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from wattseal.cli import gateway
+from wattseal.cli import gateway, plug
 from wattseal.cli.demo import demo
 from wattseal.cli.relay import relay
 from wattseal.errors import WattsealError
@@ -20,6 +20,8 @@ Examples:
   wattseal gateway --chain-id 31337 --rpc http://127.0.0.1:8545
 
   curl http://127.0.0.1:7141/plugs
+
+  wattseal plug enrol 0x...
 
 Exit codes: 0 done or stopped in order, 1 refused or failed (one line on stderr says why), 2 wrong usage.
 """
@@ -51,6 +53,7 @@ app = typer.Typer(
 app.command()(demo)
 app.command(epilog=gateway.EXAMPLES)(gateway.gateway)
 app.command()(relay)
+app.add_typer(plug.app, name="plug")
 
 
 @app.callback()

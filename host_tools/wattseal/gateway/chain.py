@@ -1,5 +1,6 @@
 """The chain as far as it can be proven: every answer is checked against a header that a `HeaderSource` vouches for."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -9,7 +10,7 @@ from wattseal.errors import GatewayError, ProofError, RpcError
 from wattseal.gateway import blocks, proofs
 from wattseal.gateway.blocks import Block
 from wattseal.gateway.header import FullHeader, HeaderSource
-from wattseal.gateway.linked_headers import KnownHeaders
+from wattseal.gateway.known_headers import KnownHeaders
 from wattseal.gateway.logs import LogFilter
 from wattseal.gateway.proofs import Log, TransactionReceipt
 from wattseal.gateway.rpc import Rpc, data, field, quantity, to_hex
@@ -49,12 +50,12 @@ class FoundLog:
 class Chain:
     """Reads a chain through several servers and believes none of them. Thread-safe."""
 
-    def __init__(self, upstreams: Upstreams, headers: HeaderSource, finalized: HeaderSource | None = None, known: KnownHeaders | None = None) -> None:
-        """`headers` says which blocks are of the chain; `finalized` which are final, where anything does; `known` may be shared with both."""
+    def __init__(self, upstreams: Upstreams, headers: HeaderSource, finalized: Callable[[], Header] | None = None) -> None:
+        """`headers` says which blocks are of the chain; `finalized` returns the newest final one, where anything can."""
         self.upstreams = upstreams
         self.headers = headers
         self.finalized = finalized
-        self.known = known if known is not None else KnownHeaders(upstreams)
+        self.known = KnownHeaders(upstreams)
 
     # -- headers and blocks -----------------------------------------------------------------------------------------------------------
 

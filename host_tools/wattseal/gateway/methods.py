@@ -246,8 +246,8 @@ def _at(chain: Chain, tag: Any) -> tuple[Header, dict[str, Any]]:
     elif tag in ("safe", "finalized"):
         if chain.finalized is None:
             raise NotServed(f"nothing says which block is {tag} where headers are taken on trust; ask for latest or a number")
-        source = chain.finalized
-        header = source.latest()
+        header = chain.finalized()
+        return header, _basis(source, header) | {"basis": f"{source.basis}, final"}
     else:
         number = 0 if tag == "earliest" else parameters.quantity("the block", tag)
         newest = source.latest().number

@@ -9,7 +9,7 @@ import pytest
 from eth_account import Account
 from wattseal.errors import ProofError
 from wattseal.gateway import chain as chain_module
-from wattseal.gateway import fees, linked_headers, server
+from wattseal.gateway import fees, known_headers, server
 from wattseal.gateway.chain import Chain
 from wattseal.gateway.rpc import Rpc, to_hex
 from wattseal.gateway.upstreams import UpstreamHeaders, Upstreams
@@ -248,18 +248,10 @@ def test_what_cannot_be_proven_is_refused_by_name_and_never_passed_on(liar, stor
 def test_finality_is_claimed_only_where_something_says_so(honest, story):
     assert "taken on trust" in honest.error("eth_getBalance", story["sender"], "finalized")["message"]
 
-    class Final:
-        basis = "finalised by the sync committee"
-
-        def latest(self):
-            return honest.chain.headers.by_number(2)
-
-        by_number = None
-
-    client = Client(gateway(story["url"], finalized=Final()))
+    client = Client(gateway(story["url"], finalized=lambda: honest.chain.headers.by_number(2)))
     reply = client.reply("eth_getBalance", story["receiver"], "finalized")
     assert reply["result"] == "0x5"
-    assert reply["restsOn"]["basis"] == Final.basis
+    assert reply["restsOn"]["basis"] == "header taken on trust from the RPC, final"
     assert reply["restsOn"]["blockNumber"] == "0x2"
 
 
@@ -489,7 +481,7 @@ def test_too_many_logs(honest, monkeypatch):
 
 
 def test_known_headers_are_bounded(story, monkeypatch):
-    monkeypatch.setattr(linked_headers, "MAX_KNOWN", 3)
+    monkeypatch.setattr(known_headers, "MAX_KNOWN", 3)
     client = Client(gateway(story["url"]))
     client.call("eth_getLogs", {"fromBlock": "0x1"})
     assert len(client.chain.known) == 3

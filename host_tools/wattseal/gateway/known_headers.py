@@ -1,12 +1,10 @@
-"""From one vouched header back to those before it: each is proven by the parent hash of the one after it."""
+"""Full headers by hash, and from one back to those before it: each is proven by the parent hash of the one after it."""
 
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from functools import partial
-from typing import Protocol
 
-from wattseal.errors import RpcError
 from wattseal.gateway import blocks
 from wattseal.gateway.header import FullHeader
 from wattseal.gateway.types import Header
@@ -49,41 +47,3 @@ class KnownHeaders:
         while full.header.number:
             full = self.full(full.fields["parentHash"])
             yield full
-
-
-class Anchor(Protocol):
-    """What vouches for one newest header, as a consensus light client does."""
-
-    @property
-    def basis(self) -> str:
-        """What the header's being canonical rests on, in words."""
-        ...
-
-    def latest(self) -> Header:
-        """Return the newest vouched header. Raises GatewayError."""
-        ...
-
-
-class LinkedHeaders:
-    """A `HeaderSource` from an anchor that knows its newest header only."""
-
-    def __init__(self, anchor: Anchor, known: KnownHeaders) -> None:
-        """Nothing is asked yet."""
-        self._anchor = anchor
-        self._known = known
-        self.basis = anchor.basis
-
-    def latest(self) -> Header:
-        """Return the anchor's newest header. Raises GatewayError."""
-        return self._anchor.latest()
-
-    def by_number(self, number: int) -> Header:
-        """Return the ancestor of the newest header with that number. Raises RpcError where it is newer, or too old to be walked to."""
-        newest = self.latest()
-        if number > newest.number:
-            raise RpcError(f"block {number} is after the newest one that is vouched for, {newest.number}")
-        if newest.number - number >= MAX_KNOWN:
-            raise RpcError(f"block {number} is {newest.number - number} blocks before the newest; the last {MAX_KNOWN} can be proven")
-        if number == newest.number:
-            return newest
-        return next(full.header for full in self._known.back_from(newest) if full.header.number == number)
