@@ -8,8 +8,8 @@ import httpx
 import pytest
 from eth_account import Account
 from wattseal.errors import ProofError
+from wattseal.gateway import blocks, fees, known_headers, proofs, server
 from wattseal.gateway import chain as chain_module
-from wattseal.gateway import fees, known_headers, server
 from wattseal.gateway.chain import Chain
 from wattseal.gateway.rpc import Rpc, to_hex
 from wattseal.gateway.upstreams import UpstreamHeaders, Upstreams
@@ -439,6 +439,87 @@ def test_a_lie_is_refused_named_counted_and_the_next_upstream_asked(story, liar,
     assert (lied["server"], lied["lies"], honest["lies"]) == (server_name, 1, 0)
     assert lied["dropped_for"]
     assert honest["answers"] > 0
+
+
+def members(answer, path=()):
+    """The paths of all strings in an answer."""
+    if isinstance(answer, str):
+        yield path
+    elif isinstance(answer, dict | list):
+        for key, member in answer.items() if isinstance(answer, dict) else enumerate(answer):
+            yield from members(member, (*path, key))
+
+
+def with_member_changed(answer, path):
+    """A copy with the last hex digit at `path` changed, or one put where there is none."""
+    if not path:
+        return answer[:-1] + ("1" if answer[-1] != "1" else "2") if len(answer) > 2 else answer + ("11" if answer == "0x" else "1")
+    copy = dict(answer) if isinstance(answer, dict) else list(answer)
+    copy[path[0]] = with_member_changed(answer[path[0]], path[1:])
+    return copy
+
+
+class Changed:
+    """The chain's own RPC with one answer changed."""
+
+    def __init__(self, rpc, method, answer):
+        self.rpc, self.method, self.answer = rpc, method, answer
+
+    def call(self, method, *params):
+        return self.answer if method == self.method else self.rpc.call(method, *params)
+
+
+# What no proof needs, because it is computed from what is proven.
+COMPUTED = {
+    "size",
+    "totalDifficulty",
+    "hash",
+    "blockHash",
+    "blockNumber",
+    "transactionIndex",
+    "from",
+    "chainId",
+    "gasPrice",
+    "yParity",
+    "blockTimestamp",
+}
+
+
+def test_every_single_member_of_a_block_changed_is_refused_or_not_used(honest, story):
+    refused = ignored = 0
+    for number in (2, 3, 6):
+        header = honest.chain.headers.by_number(number)
+        proven = honest.chain.block(header)
+        answer = story["rpc"].call("eth_getBlockByHash", to_hex(header.hash), True)
+        for path in members(answer):
+            changed = Changed(story["rpc"], "eth_getBlockByHash", with_member_changed(answer, path))
+            try:
+                assert blocks.block(changed, header.hash) == proven, path
+            except ProofError:
+                refused += 1
+            else:
+                assert path[-1] in COMPUTED, path
+                ignored += 1
+    print(f"{refused} changes refused, {ignored} in members that are computed instead")  # noqa: T201
+    assert refused > 150
+
+
+def test_every_single_member_of_the_receipts_changed_is_refused_or_not_used(honest, story):
+    refused = 0
+    shown = {"status", "cumulativeGasUsed", "logsBloom", "type"}
+    for number in (2, 3, 6):
+        header = honest.chain.headers.by_number(number)
+        answer = story["rpc"].call("eth_getBlockReceipts", to_hex(header.hash))
+        for path in members(answer):
+            changed = Changed(story["rpc"], "eth_getBlockReceipts", with_member_changed(answer, path))
+            if path[1] in shown or (path[1] == "logs" and path[3] in ("address", "topics", "data")):
+                with pytest.raises(ProofError):
+                    proofs.block_receipts(changed, header)
+                refused += 1
+            elif path[1] != "transactionHash":
+                assert proofs.block_receipts(changed, header) == proofs.block_receipts(story["rpc"], header), path
+    print(f"{refused} changes refused")  # noqa: T201
+    assert refused > 30
 
 
 def test_an_upstream_that_hides_a_receipt_is_not_enough(story, liar):
