@@ -1,5 +1,6 @@
 """The JSON-RPC methods that are answered with proof, and those that are refused by name because they cannot be."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -217,6 +218,10 @@ def _estimate_gas(chain: Chain, transaction: Any, tag: Any = "latest") -> Answer
     """
     if not isinstance(transaction, dict):
         raise Malformed("the transaction is no object")
+    try:
+        json.dumps(transaction, allow_nan=False)  # 1e999 is read as infinity, which could not be passed on
+    except ValueError as error:
+        raise Malformed(f"the transaction cannot be written as JSON: {error}") from error
     header, _ = _at(chain, tag)
 
     def estimate(rpc: Rpc) -> int:

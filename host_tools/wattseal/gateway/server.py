@@ -53,7 +53,7 @@ async def _rpc(request: Request) -> Response:
         if len(body) > MAX_BODY_BYTES:
             return JSONResponse(_error(None, _INVALID_REQUEST, f"the body has more than {MAX_BODY_BYTES} bytes"), 413)
     try:
-        asked = from_json(bytes(body))  # bounded in depth, unlike json.loads
+        asked = from_json(bytes(body), allow_inf_nan=False)  # bounded in depth, unlike json.loads
     except ValueError:
         return JSONResponse(_error(None, _PARSE_ERROR, "the body is no JSON"))
     return await to_thread.run_sync(_answer, request.app.state.chain, asked, limiter=request.app.state.limiter)
@@ -74,8 +74,8 @@ def _answer_one(chain: Chain, asked: object) -> dict[str, Any] | None:
     if not isinstance(asked, dict) or asked.get("jsonrpc") != "2.0" or not isinstance(asked.get("method"), str):
         return _error(None, _INVALID_REQUEST, "a request is an object with jsonrpc: 2.0 and a method")
     request_id, params = asked.get("id"), asked.get("params", [])
-    if not isinstance(request_id, str | int | float | None) or not isinstance(params, list):
-        return _error(None, _INVALID_REQUEST, "a request's id is a string or a number and its params an array")
+    if not isinstance(request_id, str | int | None) or not isinstance(params, list):
+        return _error(None, _INVALID_REQUEST, "a request's id is a string or an integer and its params an array")
     if "id" not in asked:
         return None
     try:

@@ -611,6 +611,21 @@ def test_requests_that_are_none(honest, body, status, code):
     assert len(reply.content) < 1000
 
 
+@pytest.mark.parametrize("value", [b"NaN", b"-Infinity", b"1e999", b'"\\ud800"', b"9" * 4000, b"9" * 5000, b'"\\u0000"', b"1.5", b"true", b"null"])
+def test_odd_values_crash_nothing(honest, value):
+    for body in (
+        b'{"jsonrpc":"2.0","id":%s,"method":"eth_chainId"}' % value,
+        b'{"jsonrpc":"2.0","id":1,"method":"eth_getBalance","params":[%s]}' % value,
+        b'{"jsonrpc":"2.0","id":1,"method":"eth_feeHistory","params":[%s,"latest",[%s]]}' % (value, value),
+        b'{"jsonrpc":"2.0","id":1,"method":"eth_getLogs","params":[{"fromBlock":%s,"topics":[[%s]]}]}' % (value, value),
+        b'{"jsonrpc":"2.0","id":1,"method":"eth_getBlockByNumber","params":[%s,%s]}' % (value, value),
+        b'{"jsonrpc":"2.0","id":1,"method":"eth_estimateGas","params":[{"to":%s}]}' % value,
+    ):
+        reply = honest.post(content=body, headers={"content-type": "application/json"})
+        assert reply.status_code == 200
+        assert reply.json().keys() & {"result", "error"}
+
+
 def test_batches_and_notifications(honest):
     ask = {"jsonrpc": "2.0", "method": "eth_chainId"}
     replies = honest.post(json=[ask | {"id": 1}, ask, 5, ask | {"id": "two"}]).json()
