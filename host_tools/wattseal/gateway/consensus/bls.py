@@ -5,7 +5,7 @@ from functools import lru_cache
 
 from py_arkworks_bls12381 import GT, G1Point, G2Point
 
-_DST = b"BLS_SIG_BLS12381G2_XMD:SHA-256_SSWU_RO_POP_"
+DST = b"BLS_SIG_BLS12381G2_XMD:SHA-256_SSWU_RO_POP_"
 _IDENTITY = G1Point.identity()
 _MINUS_GENERATOR = -G1Point()
 
@@ -47,4 +47,4 @@ def fast_aggregate_verify(pubkeys: tuple[bytes, ...], bits: Sequence[bool], mess
             aggregate = aggregate + point
     if aggregate == _IDENTITY:
         return False
-    return bool(GT.pairing_check([aggregate, _MINUS_GENERATOR], [G2Point.hash_to_curve(message, _DST), signed]))
+    return bool(GT.pairing_check([aggregate, _MINUS_GENERATOR], [G2Point.hash_to_curve(message, DST), signed]))
