@@ -1,11 +1,12 @@
 """Signatures beside py_ecc's, and keys that are none."""
 
 import pytest
+from py_arkworks_bls12381 import G1Point, G2Point, Scalar
 from py_ecc.bls import G2ProofOfPossession as PyEcc
 from py_ecc.bls.point_compression import compress_G1
 from py_ecc.fields import optimized_bls12_381_FQ as Fq
 from py_ecc.optimized_bls12_381 import b, curve_order, field_modulus, is_inf, multiply
-from wattseal.gateway.consensus.bls import fast_aggregate_verify
+from wattseal.gateway.consensus.bls import DST, fast_aggregate_verify
 
 SECRETS = [3, 1 << 200, curve_order - 5, 77, 1234567, 11, 2**255 % curve_order, 5]
 KEYS = tuple(PyEcc.SkToPk(secret) for secret in SECRETS)
@@ -69,3 +70,20 @@ def test_a_committee_with_a_key_that_is_none(key, place):
     keys = tuple(key if number == place else good for number, good in enumerate(KEYS))
     bits = [number < 6 for number in range(8)]
     assert not fast_aggregate_verify(keys, bits, MESSAGE, signature(bits))
+
+
+@pytest.mark.parametrize("wrong", [(0,), (511,), (3, 4), tuple(range(0, 512, 2))], ids=["first", "last", "two", "half"])
+def test_a_large_committee_with_keys_outside_the_subgroup(wrong):
+    """Large committees are checked by random combinations. Two wrong keys may not hide each other, nor may a wrong key by being absent."""
+    points = [G1Point() * Scalar.from_be_bytes_mod_order(place.to_bytes(2)) for place in range(1, 513)]
+    outside = G1Point.from_compressed_bytes_unchecked(outside_the_subgroup())
+    torsion = outside * Scalar.from_be_bytes_mod_order((curve_order - 1).to_bytes(32)) + outside  # times the group's order: what should vanish
+    assert torsion != G1Point.identity()
+    keys = [point.to_compressed_bytes() for point in points]
+    message = G2Point.hash_to_curve(MESSAGE, DST)
+    signature = (message * Scalar.from_be_bytes_mod_order((512 * 513 // 2).to_bytes(4))).to_compressed_bytes()
+    assert fast_aggregate_verify(tuple(keys), [True] * 512, MESSAGE, signature)
+    for number, place in enumerate(wrong):
+        changed = points[place] + torsion if number % 2 == 0 else points[place] - torsion
+        keys[place] = changed.to_compressed_bytes()
+    assert not fast_aggregate_verify(tuple(keys), [True] * 512, MESSAGE, signature)
