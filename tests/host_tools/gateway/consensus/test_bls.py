@@ -1,5 +1,7 @@
 """Signatures beside py_ecc's, and keys that are none."""
 
+import functools
+
 import pytest
 from py_arkworks_bls12381 import G1Point, G2Point, Scalar
 from py_ecc.bls import G2ProofOfPossession as PyEcc
@@ -13,8 +15,13 @@ KEYS = tuple(PyEcc.SkToPk(secret) for secret in SECRETS)
 MESSAGE = b"\x5a" * 32
 
 
-def signature(bits, message=MESSAGE):
+@functools.cache
+def signed_by(bits, message):
     return PyEcc.Aggregate([PyEcc.Sign(secret, message) for secret, bit in zip(SECRETS, bits, strict=True) if bit])
+
+
+def signature(bits, message=MESSAGE):
+    return signed_by(tuple(bits), message)
 
 
 @pytest.mark.parametrize("count", [1, 4, 5, 8])
