@@ -7,12 +7,14 @@ from collections.abc import Callable, Sequence
 
 from wattseal.errors import BeaconError, ConfigError, GatewayError, UpdateNotUsable
 from wattseal.gateway.consensus.beacon_client import BeaconClient
-from wattseal.gateway.consensus.containers import LightClientHeader, LightClientStore
+from wattseal.gateway.consensus.containers import LightClientHeader, LightClientStore, LightClientUpdate
 from wattseal.gateway.consensus.networks import Network
 from wattseal.gateway.consensus.store_file import StoreFile
 from wattseal.gateway.consensus.sync_protocol import (
+    has_supermajority,
     initialize_light_client_store,
     is_next_sync_committee_known,
+    participants,
     process_light_client_store_force_update,
     process_light_client_update,
 )
@@ -43,7 +45,7 @@ class LightClient:
         self.upstreams = Upstreams(beacons)
         self._file = file
         self._checkpoint = checkpoint
-        self._clock = clock
+        self.clock = clock
         self._store = file.load()
         if self._store is not None:
             self._warn_of_age(self._store)
@@ -55,17 +57,17 @@ class LightClient:
 
     @property
     def optimistic_header(self) -> LightClientHeader:
-        """The newest header that enough of the committee signed; it may still be replaced. Raises as `finalized_header` does."""
+        """The newest header that two thirds of the committee signed; it may still be replaced. Raises as `finalized_header` does."""
         return self._started().optimistic_header
 
     @property
     def current_slot(self) -> int:
         """The slot that this machine's clock says."""
-        return self.network.slot_at(self._clock())
+        return self.network.slot_at(self.clock())
 
     def age_s(self, header: LightClientHeader) -> float:
         """Return how long ago a header's slot began, in seconds."""
-        return self._clock() - self.network.time_of(header.beacon.slot)
+        return self.clock() - self.network.time_of(header.beacon.slot)
 
     def advance(self) -> None:
         """Bring the store as far as the nodes have proof for, and save it.
@@ -137,14 +139,21 @@ class LightClient:
 
     def _take_updates(self, beacon: BeaconClient, start: int, count: int) -> None:
         for update in beacon.updates(start, count):
-            process_light_client_update(self.network, self._started(), update, self.current_slot)
+            self._process(update)
         if self._wanted_period() == start:
             raise UpdateNotUsable(f"nothing that two thirds signed makes a block of period {start} final")
+
+    def _process(self, update: LightClientUpdate) -> None:
+        """Take an update that two thirds signed. The specs let fewer move the optimistic header, at first even one; nobody should be paid by that."""
+        if not has_supermajority(update):
+            signed, size = participants(update), len(update.sync_aggregate.sync_committee_bits)
+            raise UpdateNotUsable(f"slot {update.attested_header.beacon.slot} is signed by {signed} of {size}; two thirds are needed")
+        process_light_client_update(self.network, self._started(), update, self.current_slot)
 
     def _follow_head(self) -> None:
         def head(beacon: BeaconClient) -> None:
             for update in (beacon.finality_update(), beacon.optimistic_update()):
-                process_light_client_update(self.network, self._started(), update, self.current_slot)
+                self._process(update)
             behind = self.current_slot - self.optimistic_header.beacon.slot
             if behind > self.network.preset.slots_per_epoch:
                 raise UpdateNotUsable(f"its newest block is {behind} slots old")

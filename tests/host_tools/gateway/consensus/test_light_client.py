@@ -167,3 +167,19 @@ def test_a_chain_without_finality_waits_for_a_person(nodes, follow):
     assert later.force_update()
     assert slots(later) == (160, 160)
     assert slots(follow(163, node)) == (160, 160)
+
+
+def test_what_few_signed_is_not_taken(nodes, follow):
+    """Not even right after a checkpoint, where the specs would let one signer move the optimistic header."""
+    few, many = nodes(), nodes()
+    root = few.tell(100)
+    many.tell(100)
+    signed = few.chain.update(few.chain.block(101), bits=[place < 21 for place in range(32)], parts="")
+    few.answers["optimistic_update"] = few.json("optimistic_update", signed)
+    alone = follow(102, few, checkpoint=root)
+    with pytest.raises(BeaconError, match="signed by 21 of 32"):
+        alone.advance()
+    assert slots(alone) == (84, 100)
+    both = follow(102, few, many)
+    both.advance()
+    assert slots(both) == (84, 100)

@@ -1,10 +1,14 @@
 """The consensus specs' own light-client sync vectors, step by step with their expected stores."""
 
+import copy
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cramjam
 import pytest
 import yaml
+from wattseal.errors import BadUpdate, UpdateNotUsable
 from wattseal.gateway.consensus.containers import schema
 from wattseal.gateway.consensus.networks import MINIMAL_PRESET, Fork, Network
 from wattseal.gateway.consensus.sync_protocol import (
@@ -61,26 +65,71 @@ def check(network, store, expected):
         assert get_lc_execution_root(network, have) == scalar(header["execution_root"])
 
 
-@pytest.mark.parametrize("folder", sorted(VECTORS.iterdir()), ids=lambda folder: folder.name)
-def test_steps(folder):
+FOLDERS = pytest.mark.parametrize("folder", sorted(VECTORS.iterdir()), ids=lambda folder: folder.name)
+TYPES = schema(MINIMAL_PRESET, Fork.FULU)
+
+
+def started(folder):
     network, trusted = network_of(folder)
-    types = schema(MINIMAL_PRESET, Fork.FULU)
     raw = read(folder / "bootstrap.ssz_snappy")
-    bootstrap = types.bootstrap.decode(raw)
-    assert types.bootstrap.encode(bootstrap) == raw
-    store = initialize_light_client_store(network, trusted, bootstrap)
-    steps = yaml.load((folder / "steps.yaml").read_text(), Strings)
-    for step in steps:
+    bootstrap = TYPES.bootstrap.decode(raw)
+    assert TYPES.bootstrap.encode(bootstrap) == raw
+    return network, initialize_light_client_store(network, trusted, bootstrap)
+
+
+def steps(folder):
+    """Each step as (slot, bytes of the update or None to force one, checks)."""
+    for step in yaml.load((folder / "steps.yaml").read_text(), Strings):
         ((action, arguments),) = step.items()
-        slot = int(arguments["current_slot"])
-        if action == "process_update":
-            raw = read(folder / f"{arguments['update']}.ssz_snappy")
-            update = types.update.decode(raw)
-            assert types.update.encode(update) == raw
-            process_light_client_update(network, store, update, slot)
-        else:
-            assert action == "force_update"
-            process_light_client_store_force_update(network, store, slot)
-        check(network, store, arguments["checks"])
-        raw_store = types.store.encode(store)
-        assert types.store.decode(raw_store) == store
+        assert action in ("process_update", "force_update")
+        raw = read(folder / f"{arguments['update']}.ssz_snappy") if action == "process_update" else None
+        yield int(arguments["current_slot"]), raw, arguments["checks"]
+
+
+def take(network, store, slot, raw):
+    if raw is None:
+        process_light_client_store_force_update(network, store, slot)
+    else:
+        process_light_client_update(network, store, TYPES.update.decode(raw), slot)
+
+
+@FOLDERS
+def test_steps(folder):
+    network, store = started(folder)
+    for slot, raw, checks in steps(folder):
+        assert raw is None or TYPES.update.encode(TYPES.update.decode(raw)) == raw
+        take(network, store, slot, raw)
+        check(network, store, checks)
+        assert TYPES.store.decode(TYPES.store.encode(store)) == store
+
+
+def one_bit_changed(raw):
+    for place in range(len(raw)):
+        yield raw[:place] + bytes([raw[place] ^ 1 << place % 8]) + raw[place + 1 :]
+
+
+@FOLDERS
+def test_every_change_is_refused(folder, capsys):
+    """A bit in each byte. Only the signature's slot, which the specs call untrusted, may be another one of the same fork and period."""
+    network, trusted = network_of(folder)
+    tried = 0
+    for wrong in one_bit_changed(read(folder / "bootstrap.ssz_snappy")):
+        tried += 1
+        with pytest.raises(BadUpdate):
+            initialize_light_client_store(network, trusted, TYPES.bootstrap.decode(wrong))
+    network, store = started(folder)
+    for slot, raw, _ in steps(folder):
+        before = copy.copy(store)
+        for wrong in one_bit_changed(raw or b""):
+            tried += 1
+            try:
+                take(network, store, slot, wrong)
+            except (BadUpdate, UpdateNotUsable):
+                assert store == before
+            else:
+                right, accepted = TYPES.update.decode(raw), TYPES.update.decode(wrong)
+                assert replace(accepted, signature_slot=right.signature_slot) == right
+                store = copy.copy(before)
+        take(network, store, slot, raw)
+    with capsys.disabled():
+        sys.stdout.write(f" [{tried} changes refused] ")
