@@ -26,6 +26,7 @@ from wattseal.gateway.simulated_committee import SimulatedBlock, SimulatedChain
 SECONDS_PER_SLOT = 1
 FINAL_AFTER_SLOTS = 16
 _PREFIX = "/eth/v1/beacon/light_client/"
+_GENESIS = "/eth/v1/beacon/genesis"
 
 
 def simulated_network(chain_id: int, genesis_time_s: int) -> Network:
@@ -77,6 +78,7 @@ class SimulatedBeacon:
     def app(self) -> Starlette:
         """Return the web application; POST /simulated/misbehave/{kind} makes it misbehave, with "none" behave again."""
         routes = [
+            Route(_GENESIS, self._guarded(self._serve_genesis)),
             Route(_PREFIX + "bootstrap/{root}", self._guarded(self._serve_bootstrap)),
             Route(_PREFIX + "updates", self._guarded(self._serve_updates)),
             Route(_PREFIX + "finality_update", self._guarded(lambda _: self._object("finality_update", self._update()))),
@@ -102,6 +104,11 @@ class SimulatedBeacon:
             return JSONResponse({"code": 404, "message": f"no misbehaviour {kind}; there are {', '.join(Misbehaviour)}"}, 404)
         self.misbehaviour = Misbehaviour(kind)
         return Response(status_code=204)
+
+    def _serve_genesis(self, _: Request) -> Any:
+        root, version = self.network.genesis_validators_root, self.network.forks[0][2]
+        times = {"genesis_time": str(self.network.genesis_time_s), "genesis_fork_version": "0x" + version.hex()}
+        return {"simulated": True, "data": {**times, "genesis_validators_root": "0x" + root.hex()}}
 
     def _serve_bootstrap(self, request: Request) -> Any:
         for head in self._heads.values():

@@ -23,11 +23,12 @@ class BeaconClient:
     """One beacon node. Thread-safe."""
 
     def __init__(self, url: str, network: Network, timeout_s: float = 10.0) -> None:
-        """`timeout_s` bounds each read and, four times over, a whole answer. Nothing is asked yet."""
+        """`timeout_s` bounds each read and, four times over, a whole answer. Nothing is asked yet; at the first use the genesis is compared."""
         self.server = re.split("[/?#]", url.split("://")[-1])[0].split("@")[-1]  # the rest of an address often holds a secret
-        self._url = url.rstrip("/") + "/eth/v1/beacon/light_client/"
+        self._url = url.rstrip("/") + "/eth/v1/beacon/"
         self._network = network
         self._deadline_s = 4 * timeout_s
+        self._same_network = False
         self._http = httpx.Client(timeout=timeout_s, headers={"accept": "application/json"})
 
     def bootstrap(self, block_root: bytes) -> LightClientBootstrap:
@@ -51,10 +52,31 @@ class BeaconClient:
         return beacon_json.read_optimistic_update(self._network, self._get("optimistic_update", _MAX_OBJECT_BYTES))
 
     def _get(self, what: str, limit: int) -> Any:
+        if not self._same_network:
+            self._check_network()
+        answer = self._fetch("light_client/" + what, limit)
+        if answer is None:
+            raise BeaconError(f"{what}: the beacon node at {self.server} does not have it; it may serve no light clients, or not keep it any more")
+        return answer
+
+    def _check_network(self) -> None:
+        """Compare the node's genesis with the network's. A server that has no genesis to tell may serve light clients only."""
+        answer = self._fetch("genesis", _MAX_OBJECT_BYTES)
+        if answer is not None:
+            told = answer.get("data") if isinstance(answer, dict) else None
+            root = told.get("genesis_validators_root") if isinstance(told, dict) else None
+            if str(root).lower() != "0x" + self._network.genesis_validators_root.hex():
+                raise BeaconError(f"the beacon node at {self.server} is not of {self._network.name}: its genesis validators root is {root!r:.80}")
+        self._same_network = True
+
+    def _fetch(self, what: str, limit: int) -> Any:
+        """Return what the node answers, None where it has nothing."""
         deadline = time.monotonic() + self._deadline_s
         body = bytearray()
         try:
             with self._http.stream("GET", self._url + what) as response:
+                if response.status_code == httpx.codes.NOT_FOUND:
+                    return None
                 self._check_status(what, response)
                 for chunk in response.iter_bytes():
                     body += chunk
@@ -73,8 +95,6 @@ class BeaconClient:
         status = response.status_code
         if status == httpx.codes.OK:
             return
-        if status == httpx.codes.NOT_FOUND:
-            raise BeaconError(f"{what}: the beacon node at {self.server} does not have it; it may serve no light clients, or not keep it any more")
         if status in (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE):
             asked = response.headers.get("retry-after", "")
             rest_s = min(float(asked), _MAX_REST_S) if re.fullmatch("[0-9]{1,9}", asked, re.ASCII) else _DEFAULT_REST_S

@@ -4,6 +4,7 @@ import copy
 import logging
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from wattseal.errors import BeaconError, ConfigError, GatewayError, UpdateNotUsable
 from wattseal.gateway.consensus.beacon_client import BeaconClient
@@ -122,11 +123,11 @@ class LightClient:
         while (start := self._wanted_period()) is not None:
             count = max(1, self.network.period(self.current_slot) - start)
             try:
-                self.upstreams.ask(lambda beacon, start=start, count=count: self._take_updates(beacon, start, count))  # type: ignore[misc]
+                self.upstreams.ask(partial(self._take_updates, start=start, count=count))
             except GatewayError as error:
                 if start < self.network.period(self.current_slot):
                     raise
-                _log.info("next committee not known yet", extra={"period": start + 1, "reason": str(error)})
+                _log.debug("next committee not known yet", extra={"period": start + 1, "reason": str(error)})
                 return
 
     def _wanted_period(self) -> int | None:

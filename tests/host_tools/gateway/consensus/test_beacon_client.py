@@ -6,6 +6,7 @@ import threading
 import pytest
 from wattseal.errors import BadUpdate, BeaconError, UnsupportedFork
 from wattseal.gateway.consensus.beacon_client import BeaconClient
+from wattseal.gateway.consensus.networks import MAINNET
 
 
 @pytest.fixture
@@ -26,6 +27,7 @@ def test_what_an_honest_node_says(node):
     ("answer", "message", "rest_s"),
     [
         ((404, {}, b""), "does not have it", 0),
+        ((200, {}, b"null"), "does not have it", 0),
         ((429, {}, b""), "30 s of rest", 30),
         ((429, {"retry-after": "7"}, b""), "7 s of rest", 7),
         ((503, {"retry-after": "999999999"}, b""), "3600 s of rest", 3600),
@@ -46,7 +48,7 @@ def test_no_answer(node, answer, message, rest_s):
     assert caught.value.retry_after_s == rest_s
 
 
-@pytest.mark.parametrize("answer", [None, [], {}, 7, "text", {"data": None}, {"data": []}, {"version": 7, "data": {}}, {"version": "deneb"}])
+@pytest.mark.parametrize("answer", [[], {}, 7, "text", {"data": None}, {"data": []}, {"version": 7, "data": {}}, {"version": "deneb"}])
 def test_no_light_client_object(node, answer):
     node.answers["finality_update"] = answer
     with pytest.raises(BadUpdate):
@@ -57,6 +59,21 @@ def test_a_fork_that_is_not_known(node):
     node.answers["finality_update"] = {"version": "gloas", "data": {}}
     with pytest.raises(UnsupportedFork, match=r"gloas.*update Wattseal"):
         node.client().finality_update()
+
+
+@pytest.mark.parametrize("genesis", [{"data": {"genesis_validators_root": "0x" + MAINNET.genesis_validators_root.hex()}}, {"data": []}, [], 7])
+def test_a_node_of_another_network(node, genesis):
+    node.tell(50)
+    node.answers["genesis"] = genesis
+    with pytest.raises(BeaconError, match="is not of simulated"):
+        node.client().finality_update()
+    assert not node.asked
+
+
+def test_a_node_that_serves_light_clients_only(node):
+    node.tell(50)
+    del node.answers["genesis"]
+    node.client().finality_update()
 
 
 def test_more_updates_than_asked_for(node):

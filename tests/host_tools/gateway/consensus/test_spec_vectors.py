@@ -112,19 +112,19 @@ def one_bit_changed(raw):
 def test_every_change_is_refused(folder, capsys):
     """A bit in each byte. Only the signature's slot, which the specs call untrusted, may be another one of the same fork and period."""
     network, trusted = network_of(folder)
-    tried = 0
+    refused = 0
     for wrong in one_bit_changed(read(folder / "bootstrap.ssz_snappy")):
-        tried += 1
+        refused += 1
         with pytest.raises(BadUpdate):
             initialize_light_client_store(network, trusted, TYPES.bootstrap.decode(wrong))
     network, store = started(folder)
     for slot, raw, _ in steps(folder):
         before = copy.copy(store)
         for wrong in one_bit_changed(raw or b""):
-            tried += 1
             try:
                 take(network, store, slot, wrong)
             except (BadUpdate, UpdateNotUsable):
+                refused += 1
                 assert store == before
             else:
                 right, accepted = TYPES.update.decode(raw), TYPES.update.decode(wrong)
@@ -132,4 +132,4 @@ def test_every_change_is_refused(folder, capsys):
                 store = copy.copy(before)
         take(network, store, slot, raw)
     with capsys.disabled():
-        sys.stdout.write(f" [{tried} changes refused] ")
+        sys.stdout.write(f" [{refused} changes refused] ")
