@@ -67,6 +67,19 @@ def test_the_optimistic_header_wants_more_than_half_of_the_most_seen(store):
     assert slots(store) == (24, 42)
 
 
+def test_slots_in_order(store):
+    with pytest.raises(BadUpdate, match="order"):  # nobody signs a block in its own slot
+        process(store, update(40, signature_slot=40))
+    with pytest.raises(BadUpdate, match="order"):
+        process(store, CHAIN.update(CHAIN.block(40, finalized=CHAIN.block(41).header)), 50)
+    process(store, update(40, back=0, parts="committee"))
+    process(store, update(48))
+    with pytest.raises(UpdateNotUsable, match="final already"):
+        process(store, update(32))
+    process(store, update(33, parts=""))
+    assert slots(store) == (32, 48)
+
+
 @pytest.mark.parametrize("wrong", ["signature", "bits", "committee", "next committee", "genesis", "fork"])
 def test_a_signature_by_somebody_else(store, wrong):
     good = update(40)
