@@ -38,7 +38,7 @@ firmware: $(STAMPS)/venv ## compile the firmware of every board for every archit
 generate: $(STAMPS)/venv ## make the generated files again from their one source
 	@$(BIN)/python contracts/generate.py
 	@$(BIN)/python contracts/compile.py
-	@$(BIN)/python firmware/generate_secp256k1_table.py
+	@$(BIN)/python firmware/generate_comb_tables.py
 	@$(BIN)/python firmware/build.py generate
 
 lock: ## pin every package that requirements.in brings

@@ -32,6 +32,8 @@ SCHEMA = {
         "contactor": range(40),
         "i2c_scl": PIN,
         "i2c_sda": PIN,
+        "signer_scl": PIN,
+        "signer_sda": PIN,
         "uart_tx": PIN,
         "uart_rx": PIN,
         "pulse_power": PIN,
@@ -47,6 +49,7 @@ SCHEMA = {
         "plug_switch": PIN,
     },
     "contactor": {"active_high": bool},
+    "signer": {"kind": ("software", "atecc608b")},
     "meter": meter_scale.SCHEMA,
     "guard": {
         "instant_peak_ma": (OPTIONAL, range(10_000, 200_001)),
@@ -78,7 +81,18 @@ FLASH_PINS = set(range(6, 12))
 INPUT_ONLY_PINS = set(range(34, 40))
 ADC1_PINS = set(range(32, 40))
 BOOT_PINS = {0, 1, 2, 3, 5, 12, 14, 15}  # driven, pulled or sampled while the chip boots: a contactor there may close by itself
-DRIVEN = {"contactor", "i2c_scl", "i2c_sda", "uart_tx", "pulse_select", "led", "button"}  # outputs, and what needs the pin's own pull-up
+DRIVEN = {
+    "contactor",
+    "i2c_scl",
+    "i2c_sda",
+    "signer_scl",
+    "signer_sda",
+    "uart_tx",
+    "pulse_select",
+    "led",
+    "button",
+}  # outputs, and what needs the pin's own pull-up
+SIGNER_I2C_ID = 1
 BUS_PINS = {"i2c": ("i2c_scl", "i2c_sda"), "uart": ("uart_tx", "uart_rx"), "pulse": ("pulse_power", "pulse_other", "pulse_select")}
 
 # What each limit of the guard cannot do without: fields of the driver, pins.
@@ -119,6 +133,7 @@ BOARD_MODULE = '''\
 NAME = "{name}"
 RATED_CURRENT_MA = {rated_current_ma}
 RATED_POWER_W = {rated_power_w}
+SIGNER = "{signer}"
 PINS = {pins}
 CONTACTOR_ACTIVE_HIGH = {active_high}
 METER = {meter}
@@ -169,6 +184,7 @@ def find_problems(board: dict, name: str) -> Iterator[str]:
     yield from find_rating_problems(board["ratings"])
     driver = driver_literals(board["meter"]["part"])
     yield from find_pin_problems(board["pins"], driver["BUS"], "ntc" in board)
+    yield from find_signer_problems(board)
     yield from find_meter_problems(board, driver)
     yield from find_guard_problems(board, driver)
 
@@ -250,6 +266,18 @@ def find_pin_problems(pins: dict[str, int], bus: str, has_ntc: bool) -> Iterator
         yield "[pins] sense_line, sense_neutral: both or none"
 
 
+def find_signer_problems(board: dict) -> Iterator[str]:
+    """Yield what is wrong with the secure element's bus, which is its own."""
+    kind = board["signer"]["kind"]
+    for key in ("signer_scl", "signer_sda"):
+        if kind == "atecc608b" and key not in board["pins"]:
+            yield f"[pins] {key}: key is missing, [signer] kind = {kind!r} has a bus of its own"
+        if kind == "software" and key in board["pins"]:
+            yield f"[pins] {key}: [signer] kind = {kind!r} has no bus; remove it"
+    if kind == "atecc608b" and board["meter"].get("i2c_id") == SIGNER_I2C_ID:
+        yield f"[meter] i2c_id = {SIGNER_I2C_ID}: that bus is the secure element's; take 0"
+
+
 def find_meter_problems(board: dict, driver: dict) -> Iterator[str]:
     """Yield what the meter cannot show or do."""
     ratings, meter = board["ratings"], board["meter"]
@@ -314,6 +342,7 @@ def board_module(board: dict) -> str:
     pairs = "".join(f"    {pair},\n" for pair in (ntc_table(board["ntc"]) if "ntc" in board else ()))
     return BOARD_MODULE.format(
         **board["board"] | board["ratings"] | board["contactor"],
+        signer=board["signer"]["kind"],
         pins=literal(board["pins"]),
         meter=literal(meter_scale.meter_constants(board)),
         guard=literal(guard_constants(board)),

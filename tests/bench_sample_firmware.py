@@ -14,7 +14,6 @@ sys.path[:] = os.getenv("MICROPYPATH").split(":")  # without this script's own f
 
 SAMPLES = 40
 CLOSE_WITHIN = 1_000
-SECRET = bytes(range(1, 33))
 mark = os.getenv
 chip = None
 
@@ -88,8 +87,8 @@ class I2C:
 
 class NVS(Anything):
     def get_blob(self, key, buffer):
-        buffer[:32] = SECRET
-        return 32
+        buffer[: len(key_blob)] = key_blob
+        return len(key_blob)
 
 
 class Partition:
@@ -142,10 +141,13 @@ with open("config.json", "w") as file:
 
 
 def journal_in_use():
-    """Leave a journal behind as a plug has it that has served before."""
+    """Leave a journal and a key behind as a plug has them that has served before."""
+    global key_blob
     from plug.ledger import Sample, open_ledger
     from plug.storage.journal import Journal
+    from plug.storage.keystore import KeyRecord
 
+    key_blob = KeyRecord(1, bytes(range(1, 33))).to_bytes()
     ledger = open_ledger(Journal(Partition()), False)
     for number in range(40):
         ledger.put_sample(Sample(total_mwh=number))

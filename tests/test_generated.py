@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 GENERATORS = {
     "contracts/generate.py": "python contracts/generate.py",
     "contracts/compile.py": "python contracts/compile.py",
-    "firmware/generate_secp256k1_table.py": "python firmware/generate_secp256k1_table.py",
+    "firmware/generate_comb_tables.py": "python firmware/generate_comb_tables.py",
     "tests/contracts/make_vectors.py": "python tests/contracts/make_vectors.py",
 }
 

@@ -12,12 +12,22 @@ ROOT = Path(__file__).parents[1]
 FIRMWARE = [
     ("plug.version", "plug.board", "plug.typed_data", "plug.errors", "plug.imports"),
     ("plug.crypto", "plug.metering.counter", "plug.metering.calibration", "plug.drivers", "plug.clock", "plug.storage", "plug.turns"),
-    ("plug.metering", "plug.wire", "plug.text"),
-    ("plug.terms", "plug.config", "plug.guard", "plug.voucher", "plug.receipt", "plug.ledger", "plug.supervisor"),
+    ("plug.metering", "plug.wire", "plug.text", "plug.signing"),
+    (
+        "plug.terms",
+        "plug.config",
+        "plug.guard",
+        "plug.voucher",
+        "plug.receipt",
+        "plug.ledger",
+        "plug.supervisor",
+        "plug.device_key",
+        "plug.enrolment",
+    ),
     ("plug.session",),
     ("plug.net",),
     ("plug.commands", "plug.panel"),
-    ("plug.app", "plug.calibrate"),
+    ("plug.app", "plug.calibrate", "plug.rekey", "plug.set_up_element"),
     ("main",),
 ]
 HOST_TOOLS = [
@@ -96,15 +106,21 @@ def test_firmware_and_host_share_no_code_and_no_simulator() -> None:
         assert not any(within(name, "plug") for name in imports(path)), path
 
 
-def test_the_firmware_imports_no_module_before_those_that_it_needs() -> None:
+def test_the_firmware_imports_no_module_before_those_that_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     found = modules(ROOT / "firmware", "plug/**/*.py")
+    monkeypatch.syspath_prepend(ROOT / "firmware")
     spec = importlib.util.spec_from_file_location("order", found["plug.imports"])
     assert spec
     assert spec.loader
     order = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(order)
+    for signer in order.SIGNERS.values():
+        check_order(order.BEFORE + signer + order.AFTER, found)
+
+
+def check_order(order: tuple[str, ...], found: dict[str, Path]) -> None:
     seen: set[str] = set()
-    for name in order.ORDER:
+    for name in order:
         needed = {other for other in top_level_imports(found[name]) if other in found and other != "plug" and found[other].stat().st_size}
         packages = {other for other in needed if within(name, other)}
         assert needed - packages <= seen, f"{name} is imported before {sorted(needed - packages - seen)}"

@@ -9,10 +9,11 @@ import network
 from machine import Pin
 from micropython import const
 
-from plug import board, config
+from plug import board, config, device_key
 from plug.clock import Clock
 from plug.commands import Commands
 from plug.crypto import eip712
+from plug.enrolment import Enrolment
 from plug.errors import ConfigError, JournalError, MeterError, PlugError
 from plug.guard import Guard
 from plug.guard.codes import CONTACT_TEMPERATURE, PLUG_TEMPERATURE
@@ -23,9 +24,8 @@ from plug.metering.meter import open_meter
 from plug.net.link import Link
 from plug.net.wifi import WiFi
 from plug.panel import Panel
-from plug.receipt import Signer
+from plug.receipt import ReceiptWriter
 from plug.session import IDLE, Session
-from plug.storage import keystore
 from plug.storage.journal import Journal
 from plug.supervisor import Supervisor
 from plug.version import VERSION
@@ -90,9 +90,9 @@ class App:
         self._clock = clock = Clock()
         settings = config.load()
         nvs = esp32.NVS("wattseal")
-        secret = keystore.load(nvs)
-        self._ledger = ledger = open_ledger(Journal(_find_partition()), secret is not None)
-        secret = secret or keystore.create(nvs)
+        key = device_key.load(nvs)
+        self._ledger = ledger = open_ledger(Journal(_find_partition()), key is not None)
+        signer, record = key or device_key.create(nvs, settings)
         calibration = _read_calibration(ledger)
         self._meter, driver = open_meter(calibration)
         self._start_up_ms = driver.START_UP_MS
@@ -103,7 +103,7 @@ class App:
         limits = dict(board.GUARD, no_load_ma=scale["no_load_ma"], sample_interval_ms=scale["sample_interval_ms"])
         self._guard = guard = Guard(contactor, load_sense, _open_thermometers(), limits, ledger.guard(), _random)
         domain = eip712.domain_separator(settings.chain_id, settings.contract)
-        signer = Signer(secret, domain, VERSION, calibration.digest())
+        receipts = ReceiptWriter(signer, domain, VERSION, calibration.digest())
         facts = {
             "rated_power_w": board.RATED_POWER_W,
             "continuous_ma": board.GUARD["continuous_ma"],
@@ -112,7 +112,10 @@ class App:
             "has_load_sense": load_sense is not None,
             "calibration": to_hex(calibration.digest()),
         }
-        self._session = session = Session(signer, domain, clock, self._register, guard, ledger, settings.host, settings.terms, facts, self._announce)
+        self._enrolment = enrolment = Enrolment(nvs, record, signer, domain, settings.host, clock)
+        self._session = session = Session(
+            receipts, domain, clock, self._register, guard, ledger, settings.host, settings.terms, facts, self._announce
+        )
         session.resume()
         guard.note_boot(_reset_cause(), session.was_charging, clock.tick())
         if settings.terms.needs_button and "button" not in board.PINS:
@@ -132,7 +135,7 @@ class App:
             "rated_power_w": board.RATED_POWER_W,
         }
         self._link = Link(settings.relay_host, settings.relay_port, wifi, clock, session, ledger, self._greeting, self._handle, self._link_beat)
-        self._commands = Commands(clock, session, guard, ledger, self._meter, self._link.acknowledge, self._announce, self._reboot)
+        self._commands = Commands(clock, session, guard, ledger, self._meter, enrolment, self._link.acknowledge, self._announce, self._reboot)
         self._supervisor = None
 
     async def run(self):
@@ -174,7 +177,8 @@ class App:
 
     def _greeting(self):
         """Return the first messages of a connection."""
-        return [self._hello, self._status(), self._health()]
+        retired = self._enrolment.retired()
+        return [self._hello] + ([] if retired is None else [retired]) + [self._status(), self._health()]
 
     def _health(self):
         meter, crash = self._meter, self._ledger.crash()

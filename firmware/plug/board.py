@@ -4,6 +4,7 @@
 NAME = "socket_10a"
 RATED_CURRENT_MA = 10000
 RATED_POWER_W = 2300
+SIGNER = "software"
 PINS = {
     "contactor": 25,
     "i2c_scl": 22,

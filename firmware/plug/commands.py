@@ -12,7 +12,7 @@ _MAX_MA = 1_000_000
 class Commands:
     """Handles lines. `acknowledge(session, sequence)` is the link's; `announce()` tells the relay where the plug stands; `reboot()` restarts it."""
 
-    def __init__(self, clock, session, guard, ledger, meter, acknowledge, announce, reboot):
+    def __init__(self, clock, session, guard, ledger, meter, enrolment, acknowledge, announce, reboot):
         self._clock = clock
         self._session = session
         self._guard = guard
@@ -32,6 +32,7 @@ class Commands:
             "clear_trip": self._clear_trip,
             "new_contactor": self._new_contactor,
             "reboot": self._restart,
+            "enrol": enrolment.take,
             "ack": self._ack,
             "settled": self._settled,
             "refused": self._refused,

@@ -2,6 +2,7 @@
 
 import json
 import os
+from binascii import unhexlify
 
 from plug.errors import ConfigError, Malformed
 from plug.terms import NO_TERMS, Terms
@@ -13,12 +14,16 @@ _MAX_BRACKETS = 128  # more, nested, would exhaust the memory of the parser
 
 
 class Config:
-    """Checked settings: `ssid`, `password`, `relay_host`, `relay_port`, `chain_id`, `contract` and `host` (20 bytes or None), `terms` (Terms)."""
+    """Checked settings: `ssid`, `password`, `relay_host`, `relay_port`, `chain_id`, `contract` and `host` (20 bytes or None), `terms` (Terms),
+    `entropy` (32 bytes or None: the host's share of a key that is to be made).
+    """
 
     def __init__(self, settings):
         try:
             keys = ("wifi", "relay", "chain_id", "contract")
-            check_keys(PATH, settings, keys + ("terms",) if isinstance(settings, dict) and "terms" in settings else keys)
+            if isinstance(settings, dict):
+                keys += tuple(key for key in ("terms", "entropy") if key in settings)
+            check_keys(PATH, settings, keys)
             check_keys("wifi", settings["wifi"], ("ssid", "password"))
             check_keys("relay", settings["relay"], ("host", "port"))
             self.contract = from_hex("contract", settings["contract"], 20)
@@ -27,6 +32,7 @@ class Config:
             self.host = None if terms["host"] is None else from_hex("terms.host", terms["host"], 20)
         except Malformed as error:
             raise ConfigError(f"{error} (docs/protocol.md section 5 shows one)")
+        self.entropy = read_entropy(settings["entropy"]) if "entropy" in settings else None
         self.ssid = settings["wifi"]["ssid"]
         self.password = settings["wifi"]["password"]
         self.relay_host = settings["relay"]["host"]
@@ -41,6 +47,17 @@ class Config:
                 raise ConfigError(f"wifi: {name} is not a text")
         if not _is_ipv4(self.relay_host):
             raise ConfigError(f"relay: host is not an IPv4 address: {self.relay_host!r:.60}; looking up a name would stop the plug for seconds")
+
+
+def read_entropy(text):
+    """Return the 32 bytes of 64 hex digits. Raises ConfigError, which does not show them."""
+    try:
+        entropy = unhexlify(text) if isinstance(text, str) else b""
+    except ValueError:
+        entropy = b""
+    if len(entropy) != 32:
+        raise ConfigError("entropy: not 64 hex digits: `openssl rand -hex 32` makes some")
+    return entropy
 
 
 def _is_ipv4(text):

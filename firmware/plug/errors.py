@@ -13,6 +13,12 @@ class ConfigError(PlugError):
     code = "config"
 
 
+class KeystoreError(PlugError):
+    """NVS holds a device key that cannot be used, or cannot keep one."""
+
+    code = "keystore"
+
+
 class JournalError(PlugError):
     """Flash holds records, but none that can be trusted, or did not keep what was written."""
 
@@ -29,6 +35,12 @@ class MeterError(PlugError):
     """The metering IC does not answer, or does not hold what was written to it."""
 
     code = "meter_fault"
+
+
+class SecureElementError(PlugError):
+    """The secure element does not answer, refuses, or is not the one that made this plug's key."""
+
+    code = "secure_element"
 
 
 class BadFrame(PlugError):
@@ -101,6 +113,18 @@ class WrongSession(PlugError):
     """A message names a session that is not the running one."""
 
     code = "wrong_session"
+
+
+class NoHost(PlugError):
+    """The plug's configuration does not say for whom it works."""
+
+    code = "no_host"
+
+
+class StaleEpoch(PlugError):
+    """An epoch is not above the last one that the plug has signed."""
+
+    code = "stale_epoch"
 
 
 class BadState(PlugError):

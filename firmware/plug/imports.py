@@ -3,7 +3,13 @@
 Those that make large buffers come early, while the heap is whole.
 """
 
-ORDER = (
+from plug.board import SIGNER
+
+SIGNERS = {
+    "software": ("plug.signing.software",),
+    "atecc608b": ("plug.drivers.atecc608b", "plug.signing.element_setup", "plug.signing.secure_element"),
+}
+BEFORE = (
     "plug.errors",
     "plug.text",
     "plug.net.framing",
@@ -54,12 +60,17 @@ ORDER = (
     "plug.drivers.plug_switch",
     "plug.panel",
     "plug.receipt",
+)
+AFTER = (
     "plug.storage.flash",
     "plug.storage.documents",
     "plug.storage.samples",
     "plug.storage.journal",
     "plug.storage.keystore",
+    "plug.device_key",
+    "plug.enrolment",
     "plug.supervisor",
     "plug.version",
     "plug.app",
 )
+ORDER = BEFORE + SIGNERS[SIGNER] + AFTER

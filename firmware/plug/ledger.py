@@ -17,6 +17,7 @@ TAG_BYTES = const(11)
 _SESSION_BYTES = const(4096)  # what one more session may need in the journal
 _SAMPLE = "<QQ11sBIIII"
 _ENDED = "<QB"
+_ACKNOWLEDGED, _PAID = 1, 2
 _GUARD, _CALIBRATION, _CRASH = b"g", b"c", b"x"
 NO_TAG = bytes(TAG_BYTES)
 
@@ -45,7 +46,7 @@ class Ledger:
     def __init__(self, journal):
         self._journal = journal
         self.damaged = 0  # documents that do not parse, each left as it is
-        self._ended = {}  # tag -> [deadline, paid]
+        self._ended = {}  # tag -> [deadline, how far: 0, _ACKNOWLEDGED or _PAID]
         for key in journal.keys(b"e"):
             payload = journal.get(key)
             if len(payload) == struct.calcsize(_ENDED):
@@ -101,25 +102,35 @@ class Ledger:
 
     def unpaid(self):
         """Return the tags of ended sessions that wait for their payment."""
-        return sorted(tag for tag, ended in self._ended.items() if not ended[1])
+        return sorted(tag for tag, ended in self._ended.items() if ended[1] != _PAID)
 
     def entry(self, tag):
         """Return (session document, final receipt message) of an ended session, or None where its documents do not parse."""
         document, receipt = self._get_json(b"v" + tag), self._get_json(b"r" + tag)
         return None if document is None or receipt is None else (document, receipt)
 
+    def unacknowledged(self):
+        """Return how many ended sessions there are whose final receipt nobody has acknowledged."""
+        return len([ended for ended in self._ended.values() if not ended[1]])
+
+    def mark_acknowledged(self, tag):
+        """Note that the relay has a session's final receipt. One that is not waiting for it is ignored."""
+        ended = self._ended.get(tag)
+        if ended is not None and not ended[1]:
+            self._put_ended(tag, [ended[0], _ACKNOWLEDGED])
+
     def mark_paid(self, tag):
         """Note that a session is paid: it gives way when its room is needed. One that is not waiting is ignored."""
         ended = self._ended.get(tag)
-        if ended is not None and not ended[1]:
-            self._put_ended(tag, [ended[0], 1])
+        if ended is not None and ended[1] != _PAID:
+            self._put_ended(tag, [ended[0], _PAID])
 
     def make_room(self, now):
         """Make room for one more session by dropping what can no longer be claimed, then what is paid; raise OutboxFull where that is not enough."""
         for tag, (deadline, _) in list(self._ended.items()):
             if deadline < now:
                 self._drop(tag)
-        for tag in [tag for tag, ended in self._ended.items() if ended[1]]:
+        for tag in [tag for tag, ended in self._ended.items() if ended[1] == _PAID]:
             if self._has_room():
                 break
             self._drop(tag)

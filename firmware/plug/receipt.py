@@ -7,8 +7,7 @@ from binascii import hexlify
 from hashlib import sha256
 from time import gmtime
 
-from plug import turns
-from plug.crypto import eip712, secp256k1
+from plug.crypto import eip712
 from plug.typed_data import FLAG_FINAL
 from plug.wire import struct_to_wire, to_hex
 
@@ -47,23 +46,23 @@ def ocmf_payload(plug, firmware, calibration, receipt):
     return head + identity + '"RD":[' + begin + "," + now + "]}"
 
 
-class Signer:
-    """Signs receipts with the device key for one chain and contract."""
+class ReceiptWriter:
+    """Makes receipts' messages for one chain and contract, signed by a signer (plug.signing); `plug` is its address."""
 
-    def __init__(self, secret, domain, firmware, calibration):
-        self._secret = secret
+    def __init__(self, signer, domain, firmware, calibration):
+        self.plug = signer.address
+        self._signer = signer
         self._domain = domain
         self._firmware = firmware
         self._calibration = calibration
-        self.address = secp256k1.address(secp256k1.public_key(secret))
 
     async def message(self, receipt):
         """Return the wire message of a receipt (a dict of its fields but `evidence`), evidence added, signed, one step at a time."""
         await asyncio.sleep_ms(0)  # here and below: each part takes some milliseconds
-        ocmf = ocmf_payload(self.address, self._firmware, self._calibration, receipt)
+        ocmf = ocmf_payload(self.plug, self._firmware, self._calibration, receipt)
         await asyncio.sleep_ms(0)
         receipt["evidence"] = sha256(ocmf.encode()).digest()
         digest = eip712.digest(self._domain, eip712.hash_struct("Receipt", receipt))
         await asyncio.sleep_ms(0)
-        signature = await turns.finish(secp256k1.sign_steps(self._secret, digest))
+        signature = await self._signer.sign(digest)
         return {"type": "receipt", "receipt": struct_to_wire("Receipt", receipt), "signature": to_hex(signature), "ocmf": ocmf}

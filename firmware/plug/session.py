@@ -56,8 +56,8 @@ class Session:
     or None. `changed()` is called after anything that the relay should hear about.
     """
 
-    def __init__(self, signer, domain, clock, register, guard, ledger, host, terms, facts, changed):
-        self._signer = signer
+    def __init__(self, receipts, domain, clock, register, guard, ledger, host, terms, facts, changed):
+        self._receipts = receipts
         self._domain = domain
         self._clock = clock
         self._register = register
@@ -181,7 +181,7 @@ class Session:
         now = self._clock.utc()
         voucher = Voucher(self._domain, message["voucher"], message["signature"])
         prices = self._terms.prices(self._nonce_at)  # those of the offer
-        voucher.check_terms(self._signer.address, self._facts["rated_power_w"], self._host, prices or (0, 0), now)
+        voucher.check_terms(self._receipts.plug, self._facts["rated_power_w"], self._host, prices or (0, 0), now)
         if self._nonce == 0 or voucher.values["nonce"] != self._nonce or now - self._nonce_at > NONCE_LIFE_S:
             raise StaleNonce("the nonce is not the offered one, or older than 10 minutes: take the newest offer")
         if not voucher.is_free:
@@ -419,7 +419,7 @@ class Session:
         }
         self.save()
         gc.collect()  # receipt and record need pieces of 2 KB: keep the heap from splintering
-        receipt = await self._signer.message(fields)
+        receipt = await self._receipts.message(fields)
         self._ledger.put_receipt(self._tag, receipt)
         self._receipt_sequence = fields["sequence"]
 

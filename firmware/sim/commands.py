@@ -2,7 +2,19 @@
 
 from car import Car
 
-_MORE = ("at", "brown_out", "button", "contactor", "dip", "heat", "leakage", "ntc", "overload", "pin")  # in a module that few harnesses need
+_MORE = (
+    "at",
+    "brown_out",
+    "button",
+    "contactor",
+    "dip",
+    "heat",
+    "leakage",
+    "ntc",
+    "overload",
+    "pin",
+    "secure_element",
+)  # in a module that few harnesses need
 _FAULTS = ("i2c", "i2c_late", "meter_reset", "meter_register", "flip_ppm", "bus_stuck", "bus_slow_us")
 _STUCK = {None: None, "low": 0x00, "high": 0xFF}
 

@@ -16,6 +16,9 @@ DEFAULTS = {
         "i2c_id": 0,
         "i2c_scl": 22,
         "i2c_sda": 21,
+        "signer_i2c_id": 1,
+        "signer_scl": 18,
+        "signer_sda": 19,
         "uart_id": 1,
         "uart_rx": 16,
         "uart_tx": 17,
@@ -48,6 +51,7 @@ DEFAULTS = {
     "sense": {"threshold_mv": 60000, "threshold_ua": 500, "release_ms": 20},
     "load_capacitance_nf": 0,
     "heat": {"ambient_mc": 25000, "contacts_uohm": 1000, "pins_uohm": 1000, "mk_per_w": 60000, "time_constant_ms": 300000},
+    "secure_element": {"serial": "0123a1b2c3d4e5f6ee", "is_set_up": True},
     "wifi": {"connect_ms": 1500},
     "car": {},
 }

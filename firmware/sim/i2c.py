@@ -1,4 +1,4 @@
-"""MicroPython's `machine.I2C` as on the ESP32, with the metering IC on the bus that the settings wire to it."""
+"""MicroPython's `machine.I2C` as on the ESP32, with metering IC and secure element on the buses that the settings wire to them."""
 
 import clock
 
@@ -9,7 +9,7 @@ _world = clock.world
 
 
 class I2C:
-    """A hardware bus; the metering IC is on the one that the settings wire to it. OSError 19 without an answer, 110 for a bus that hangs."""
+    """A hardware bus; each chip is on the one that the settings wire to it. OSError 19 without an answer, 110 for a bus that hangs."""
 
     def __init__(self, id=-1, *, scl=None, sda=None, freq=400000, timeout=50000):
         if id not in (0, 1):
@@ -20,6 +20,8 @@ class I2C:
         self._reaches_meter = _world.is_wired(id, scl, sda) and freq <= meter.MAX_BUS_HZ
         self._address = meter.ADDRESS if self._reaches_meter else None
         self._us_per_byte = 9_000_000 / freq
+        self._freq = freq
+        self._signer = _world.signer_bus if _world.is_signer_wired(id, scl, sda) else None
 
     def scan(self):
         """Return the addresses that answer."""
@@ -83,6 +85,10 @@ class I2C:
 
     def _transfer(self, addr, sent, nbytes):
         """Send the address and bytes unless these are None, then the address again and receive bytes unless there are 0."""
+        if self._signer is not None:
+            if _BUS_TIME:
+                self._take_time((0 if sent is None else len(sent) + 1) + (nbytes + 1 if nbytes else 0))
+            return self._signer.transfer(self._freq, addr, sent, nbytes)
         faults = _world.bus_faults
         if _BUS_TIME or faults.slow_us:
             self._take_time((0 if sent is None else len(sent) + 1) + (nbytes + 1 if nbytes else 0))

@@ -98,6 +98,21 @@ def _button(world, command):
     return act
 
 
+def _secure_element(world, command):
+    bus = world.signer_bus
+    absent = command.get("absent", bus.chip.absent)
+    if not isinstance(absent, bool):
+        raise ValueError(f"absent must be true or false, not {absent!r}")
+    slower = count(command, "slower", bus.chip.slower)
+    failing, flip_ppm = count(command, "i2c", bus.failing_transfers), count(command, "flip_ppm", bus.faults.flip_ppm)
+
+    def act():
+        bus.chip.absent, bus.chip.slower = absent, slower
+        bus.failing_transfers, bus.faults.flip_ppm = failing, flip_ppm
+
+    return act
+
+
 def _at(world, command):
     inner = command.get("do")
     due_us = count(command, "ms") * 1000
@@ -125,6 +140,7 @@ COMMANDS = {
     "ntc": (SPOTS, _ntc),
     "pin": (("pin", "level"), _pin),
     "button": (("pressed",), _button),
+    "secure_element": (("absent", "slower", "i2c", "flip_ppm"), _secure_element),
     "at": (("ms", "do"), _at),
     "brown_out": ((), _brown_out),
 }

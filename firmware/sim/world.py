@@ -39,6 +39,8 @@ class World:
         self.mains = Mains(settings["mains"])
         self.heat = Heat(settings["heat"])
         self.contactor = Contactor(settings["contactor"], self.agenda, self._before_change, self._contacts_moved)
+        self._settings = settings
+        self._signer_bus = None
         self._seed = settings["seed"] & 0xFFFFFFFF
         self._wiring = settings["wiring"]
         self._sense = settings["sense"]
@@ -133,6 +135,20 @@ class World:
         """Tell whether the metering IC is on that bus."""
         wiring = self._wiring
         return self.meter.BUS == "i2c" and (i2c_id, scl, sda) == (wiring["i2c_id"], wiring["i2c_scl"], wiring["i2c_sda"])
+
+    def is_signer_wired(self, i2c_id, scl, sda):
+        """Tell whether the secure element is on that bus."""
+        wiring = self._wiring
+        return (i2c_id, scl, sda) == (wiring["signer_i2c_id"], wiring["signer_scl"], wiring["signer_sda"])
+
+    @property
+    def signer_bus(self):
+        """The secure element's bus; only boards with a driver for it ever load it."""
+        if self._signer_bus is None:
+            from signer_bus import SignerBus
+
+            self._signer_bus = SignerBus(self._settings, self)
+        return self._signer_bus
 
     def analog_uv(self, pin):
         """Return the voltage at an analog input."""

@@ -100,9 +100,21 @@ class NotMonotone(ProtocolError):
 
 
 class Conflict(ProtocolError):
-    """A receipt of this plug, session and sequence is stored with other bytes."""
+    """A receipt of this plug, session and sequence, or a statement of its epoch, is stored with other bytes."""
 
     code = "conflict"
+
+
+class StaleEpoch(ProtocolError):
+    """A plug's statement has an epoch that is not above that of what it has said before."""
+
+    code = "stale_epoch"
+
+
+class Retired(ProtocolError):
+    """A plug's key has been given up and says nothing new any more."""
+
+    code = "retired"
 
 
 class BadEvidence(ProtocolError):
@@ -136,6 +148,12 @@ class PlugSilent(LinkError):
     """The plug is connected but did not answer in time."""
 
     code = "plug_silent"
+
+
+class NotEnrolled(LinkError):
+    """No enrolment of this plug is stored."""
+
+    code = "not_enrolled"
 
 
 class NoOffer(LinkError):

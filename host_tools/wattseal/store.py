@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from wattseal.errors import ConfigError, Malformed, StoreError
-from wattseal.protocol.messages import Receipt, ReceiptMessage, SessionMessage, Status, Voucher, Wire
+from wattseal.protocol.messages import Enrolment, Receipt, ReceiptMessage, RetiredMessage, SessionMessage, Status, Voucher, Wire
 
 MAX_QUARANTINE_ROWS = 10_000
 MAX_STATUS_ROWS = 50_000  # of one plug: a month at one a minute
@@ -56,6 +56,13 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
             waits_for TEXT, trip TEXT, trip_detail TEXT, weld TEXT NOT NULL
         ) STRICT""",
         "CREATE INDEX statuses_by_plug ON statuses (plug, id)",
+    ),
+    (
+        "CREATE TABLE enrolments (plug BLOB PRIMARY KEY, enrolment TEXT NOT NULL, received_at INTEGER NOT NULL) STRICT",
+        """CREATE TABLE retirements (
+            plug BLOB PRIMARY KEY, successor BLOB NOT NULL, retirement TEXT NOT NULL, received_at INTEGER NOT NULL
+        ) STRICT""",
+        "CREATE INDEX retirements_by_successor ON retirements (successor)",
     ),
 )
 
@@ -271,6 +278,35 @@ class Store:
         sql = """SELECT v.session FROM vouchers v WHERE v.plug = ? AND v.done = 1
                  AND EXISTS (SELECT 1 FROM settlements s WHERE s.session = v.session AND s.state <> 'failed') ORDER BY v.rowid DESC LIMIT ?"""
         return [row["session"] for row in self._rows(sql, plug, limit)]
+
+    # -- keys -------------------------------------------------------------------------------------------------------------------------
+
+    def put_enrolment(self, message: Enrolment) -> None:
+        """Keep a plug's enrolment in place of the one before."""
+        sql = "INSERT OR REPLACE INTO enrolments (plug, enrolment, received_at) VALUES (?, ?, ?)"
+        self._execute(sql, message.plug, _text(message), self._now())
+
+    def enrolment(self, plug: bytes) -> Enrolment | None:
+        """Return a plug's newest enrolment."""
+        row = self._row("SELECT enrolment FROM enrolments WHERE plug = ?", plug)
+        return None if row is None else _stored(Enrolment, row["enrolment"])
+
+    def put_retirement(self, message: RetiredMessage) -> None:
+        """Keep how a plug's key was given up, in place of what is known of that."""
+        sql = "INSERT OR REPLACE INTO retirements (plug, successor, retirement, received_at) VALUES (?, ?, ?, ?)"
+        self._execute(sql, message.plug, message.successor, _text(message), self._now())
+
+    def retirement(self, plug: bytes) -> RetiredMessage | None:
+        """Return how a plug's key was given up, or None while it is not."""
+        row = self._row("SELECT retirement FROM retirements WHERE plug = ?", plug)
+        return None if row is None else _stored(RetiredMessage, row["retirement"])
+
+    def identities(self, plug: bytes) -> list[bytes]:
+        """Return a plug's address and those of the keys that it has taken over from."""
+        sql = """WITH RECURSIVE chain (plug) AS (
+                     SELECT ? UNION SELECT retirements.plug FROM retirements JOIN chain ON retirements.successor = chain.plug
+                 ) SELECT plug FROM chain"""
+        return [row["plug"] for row in self._rows(sql, plug)]
 
     # -- quarantine -------------------------------------------------------------------------------------------------------------------
 

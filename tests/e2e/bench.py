@@ -102,6 +102,8 @@ class Bench:
             message: dict[str, Any] = json.loads(line[9:])
             if message["type"] == "status":
                 self.status = message
+            if message["type"] == "retired":
+                self.retired = message
             if message["type"] == "offer":
                 self.offer = message
             if message["type"] == kind:

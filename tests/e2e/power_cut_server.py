@@ -95,7 +95,7 @@ def boot(secret):
     global app
     log.clear()
     if secret is not None:
-        esp32._namespaces = {"wattseal": {"blob:secret": secret}} if secret else {}
+        esp32._namespaces = {"wattseal": {"blob:key": secret}} if secret else {}
     app = None
     app = App(Contactor(board.PINS["contactor"], board.CONTACTOR_ACTIVE_HIGH))
     return state()
@@ -181,6 +181,7 @@ def wear(sessions, samples, receipts):
             new.put_receipt(tag, receipt)
         new.put_sample(sample)
         new.end(tag, 1)
+        new.mark_acknowledged(tag)
         new.mark_paid(tag)
     logs_data = True
     erases = [0] * (flash.SIZE // flash.SECTOR)

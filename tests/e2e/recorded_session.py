@@ -242,7 +242,7 @@ def record(folder: Path) -> tuple[bytes, list[dict[str, Any]], dict[str, Any]]:
         plug.close()
     finally:
         del os.environ["WATTSEAL_FLASH_LOG"]
-    key = json.loads((folder / "flash/nvs.json").read_text())["wattseal"]["blob:secret"]
+    key = json.loads((folder / "flash/nvs.json").read_text())["wattseal"]["blob:key"]
     facts = {"key": key, "claims_over": claims_over, "settled": settled, "sessions": (first, second, third), "idle_bytes": idle_bytes}
     return log.read_bytes(), plug.received, facts
 

@@ -94,7 +94,7 @@ def test_full_flash(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     finally:
         del os.environ["WATTSEAL_FLASH_LOG"]
     seconds = time.monotonic() - start
-    key = json.loads((tmp_path / "flash/nvs.json").read_text())["wattseal"]["blob:secret"]
+    key = json.loads((tmp_path / "flash/nvs.json").read_text())["wattseal"]["blob:key"]
     tested, total = cut_in_tail(tmp_path, operations, tail, key, list(unsettled)[:-2])
     with capsys.disabled():
         print(  # noqa: T201

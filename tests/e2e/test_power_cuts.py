@@ -283,7 +283,7 @@ def test_over_the_link(recording: Recording, tmp_path: Path, capsys: pytest.Capt
         (folder / "flash").mkdir(parents=True)
         (folder / "flash/flash.bin").write_bytes(cut.image())
         if moment.has_key:
-            (folder / "flash/nvs.json").write_text(json.dumps({"wattseal": {"blob:secret": recording.facts["key"]}}))
+            (folder / "flash/nvs.json").write_text(json.dumps({"wattseal": {"blob:key": recording.facts["key"]}}))
         plug = recorded_session.Plug(folder, car={"energy_wh": 5_000, "current_ma": 10_000})
         try:
             tested += 1

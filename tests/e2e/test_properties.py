@@ -99,6 +99,7 @@ EVENTS = st.one_of(
     event("grant", st.sampled_from([0, 15_999, 16_000, 1_000_000])),
     event("acknowledge", which, st.sampled_from([0, 1, -1])),
     event("settle", which),
+    event("enrol", st.sampled_from([-1, 0, 1, 1, 1 << 62])),
     st.just(("say", (), {"type": "clear_trip"})),
     event("reboot"),
     event("send", st.sampled_from(GARBAGE + DEEP + MALFORMED)),

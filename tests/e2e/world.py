@@ -11,7 +11,7 @@ from wattseal.demo.processes import SimulatedPlug
 from wattseal.errors import LinkError
 from wattseal.protocol import framing, signatures
 from wattseal.protocol.eip712 import domain_separator
-from wattseal.protocol.messages import Receipt, Stop, Voucher
+from wattseal.protocol.messages import Enrol, Receipt, Stop, Voucher
 from wattseal.protocol.typed_data import FLAG_FINAL
 
 BOARD = "desk_16a"
@@ -24,6 +24,8 @@ GRACE_S = 4  # until the contacts are open after a session's end: 2 s for a low 
 PING_EVERY_S = 240
 CONTINUOUS_MA = 16_000  # of the board
 UNKNOWN = "0x" + "ab" * 32
+HOST = b"\x44" * 20
+TERMS = {"host": "0x" + HOST.hex(), "utc_offset_min": 0, "tariff": [], "schedule": [], "button": False, "site": False}
 RESET = 3  # exit status of machine.reset()
 
 
@@ -43,6 +45,7 @@ class World:
         self.ended_s: dict[str, float] = {}  # when somebody's word ended it
         self.receipts: dict[str, dict[str, Any]] = {}  # the newest of each session
         self.refusals: list[str] = []
+        self.epoch = 0  # the last one that the plug has signed
         self.boot()
 
     def close(self) -> None:
@@ -55,8 +58,9 @@ class World:
     def boot(self, car: dict[str, int] | None = None, reset_cause: str = "power_on") -> None:
         """Start the plug, with a car at the socket or an empty one, and let it connect."""
         self.true_before_mwh, self.before_s = self.true_mwh, self.at_s
+        settings = {"reset_cause": reset_cause, "bus_time": True}
         self.plug = SimulatedPlug(
-            self.folder, BOARD, "x64", CONTRACT, self.server.getsockname()[1], car=car, settings={"reset_cause": reset_cause, "bus_time": True}
+            self.folder, BOARD, "x64", CONTRACT, self.server.getsockname()[1], car=car, settings=settings, config={"terms": TERMS}
         )
         self.locked: set[str] = set()
         self.budget: tuple[int, float] | None = None
@@ -218,6 +222,8 @@ class World:
             self.began_mwh.setdefault(message["session"], self.true_mwh)
         elif kind == "receipt":
             self._take_receipt(message["receipt"])
+        elif kind == "enrolment":
+            self._take_enrolment(message)
         elif kind == "refused":
             self.refusals.append(message["code"])
 
@@ -228,6 +234,12 @@ class World:
         assert self.register_mwh <= self.true_mwh * 1.001 + 20, "the energy register shows more than has flowed"
         if message["state"] in ("charging", "suspended"):
             assert not self.receipts.get(message["session"], {"flags": 0})["flags"] & FLAG_FINAL, "an ended session goes on"
+
+    def _take_enrolment(self, message: dict[str, Any]) -> None:
+        assert message["epoch"] >= self.epoch, "an old epoch was signed"
+        self.epoch = message["epoch"]
+        digest = Enrol(self.address, HOST, self.epoch).digest(DOMAIN)
+        assert signatures.recover(digest, bytes.fromhex(message["signature"][2:])) == self.address, message
 
     def _take_receipt(self, fields: dict[str, Any]) -> None:
         session = fields["session"]
@@ -252,7 +264,7 @@ class World:
         offer = self.offer or {"nonce": 1, "issued_at": NOW}
         fields: dict[str, Any] = {
             "driver": signatures.address(DRIVER),
-            "host": b"\x44" * 20,
+            "host": HOST,
             "plug": self.address,
             "token": bytes(20),
             "funding": 0,
@@ -310,6 +322,9 @@ class World:
     def acknowledge(self, index: int | None, ahead: int) -> None:
         session = self.pick(index)
         self.say(type="ack", session=session, sequence=self.receipts.get(session, {"sequence": 0})["sequence"] + ahead, status="stored")
+
+    def enrol(self, ahead: int) -> None:
+        self.say(type="enrol", epoch=self.epoch + ahead)
 
     def settle(self, index: int | None) -> None:
         self.say(type="settled", session=self.pick(index))

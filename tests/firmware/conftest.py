@@ -1,6 +1,6 @@
 """Collect tests/firmware/**/test_*.py as MicroPython files and run each on both unix ports, one process per file and port.
 
-A first line `# needs: sim` puts the simulator's modules first on the module path, `# board: <name>` takes that board's tree.
+A line `# needs: sim` at the top puts the simulator's modules first on the module path, `# board: <name>` there takes that board's tree.
 TEST_VECTORS names the folder of vectors.
 Under pytest-xdist use `--dist loadgroup` (or loadfile): the tests of one file and port share one process.
 """
@@ -49,9 +49,9 @@ def build_firmware(config, board):
 class MicroPythonFile(pytest.File):
     def collect(self):
         source = self.path.read_text()
-        first_line = source.split("\n", 1)[0].strip()
-        self.needs_sim = first_line == "# needs: sim"
-        self.board = first_line.removeprefix("# board: ") if first_line.startswith("# board: ") else BOARD
+        head = [line.strip() for line in source.split("\n", 2)[:2]]
+        self.needs_sim = "# needs: sim" in head
+        self.board = next((line.removeprefix("# board: ") for line in head if line.startswith("# board: ")), BOARD)
         self.results = {}
         functions = [
             node

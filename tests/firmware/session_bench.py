@@ -6,8 +6,9 @@ from plug.crypto import eip712, secp256k1
 from plug.errors import NoClock, WeldUnknown
 from plug.ledger import Ledger
 from plug.metering.energy import EnergyRegister
-from plug.receipt import Signer
+from plug.receipt import ReceiptWriter
 from plug.session import Session
+from plug.signing.software import SoftwareSigner
 from plug.storage.journal import Journal
 from plug.terms import NO_TERMS, Terms
 from plug.wire import from_hex, struct_from_wire, struct_to_wire, to_hex
@@ -17,7 +18,8 @@ DOMAIN = eip712.domain_separator(31337, b"\x11" * 20)
 DRIVER = b"\x22" * 32
 DRIVER_ADDRESS = secp256k1.address(secp256k1.public_key(DRIVER))
 HOST = b"\x44" * 20
-SIGNER = Signer(b"\x33" * 32, DOMAIN, "0.0.0", bytes(32))
+SIGNER = SoftwareSigner(b"\x33" * 32)
+RECEIPTS = ReceiptWriter(SIGNER, DOMAIN, "0.0.0", bytes(32))
 NOW = 1_790_000_000
 NO_LOAD_MA = 50
 LOAD_MA = 10_000
@@ -83,7 +85,7 @@ class Plug:
         self.ledger = Ledger(Journal(self.partition))
         self.register = EnergyRegister(self.ledger.sample().total_mwh or total_mwh, 1, 1)
         self.changes = 0
-        self.session = Session(SIGNER, DOMAIN, self.clock, self.register, self.guard, self.ledger, self.host, self.terms, self.facts, self.changed)
+        self.session = Session(RECEIPTS, DOMAIN, self.clock, self.register, self.guard, self.ledger, self.host, self.terms, self.facts, self.changed)
         self.session.resume()
         return self
 

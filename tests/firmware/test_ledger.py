@@ -60,6 +60,31 @@ def test_ended_sessions_wait_for_their_payment():
     assert ledger.unpaid() == opened(partition).unpaid() == [tag(2)]
 
 
+def test_an_acknowledged_session_is_still_unpaid():
+    partition = FilePartition(64)
+    ledger = opened(partition)
+    ended(ledger, 1)
+    ended(ledger, 2)
+    assert ledger.unacknowledged() == 2
+    ledger.mark_acknowledged(tag(1))
+    ledger.mark_acknowledged(tag(9))
+    assert ledger.unacknowledged() == opened(partition).unacknowledged() == 1
+    assert opened(partition).unpaid() == [tag(1), tag(2)]
+    ledger.mark_paid(tag(2))
+    ledger.mark_acknowledged(tag(2))
+    assert opened(partition).unpaid() == [tag(1)]
+    assert opened(partition).unacknowledged() == 0
+
+
+def test_what_is_acknowledged_does_not_give_way_before_it_is_paid():
+    ledger = opened(FilePartition(64))
+    for number in range(CAPACITY):
+        ended(ledger, number)
+        ledger.mark_acknowledged(tag(number))
+    raises(OutboxFull, ledger.make_room, DEADLINE)
+    assert len(ledger.unpaid()) == CAPACITY
+
+
 def test_room_is_made_of_what_is_late_then_of_what_is_paid_and_of_nothing_else():
     partition = FilePartition(64)
     ledger = opened(partition)

@@ -8,7 +8,7 @@ from plug.session import AUTHORISED, CHARGING, IDLE, SUSPENDED, Session
 from plug.storage.journal import Journal
 from plug.typed_data import FLAG_FINAL, FLAG_HOST_STOP, FLAG_POWER_LOST, FLAG_TRIP, FLAG_UNPLUGGED
 from run_in_micropython import raises
-from session_bench import FACTS, HOST, NOW, SIGNER, Plug
+from session_bench import FACTS, HOST, NOW, RECEIPTS, Plug
 
 
 def test_a_pulled_plug_ends_it_and_it_never_goes_on():
@@ -279,7 +279,7 @@ def test_what_was_signed_for_another_contract_is_kept_and_does_not_run():
     tag = plug.session.newest_messages()[0]
     other = eip712.domain_separator(31337, b"\x12" * 20)
     ledger = Ledger(Journal(plug.partition))
-    session = Session(SIGNER, other, plug.clock, plug.register, plug.guard, ledger, None, plug.terms, FACTS, plug.changed)
+    session = Session(RECEIPTS, other, plug.clock, plug.register, plug.guard, ledger, None, plug.terms, FACTS, plug.changed)
     session.resume()
     assert session.state == IDLE
     assert ledger.unpaid() == [tag]

@@ -11,6 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, decode_dss_signature
+from cryptography.hazmat.primitives.hashes import SHA256
+from eth_hash.auto import keccak
 from wattseal.errors import GatewayError, SubmissionError
 from wattseal.gateway.types import SessionState, Settlement
 from wattseal.protocol import framing, ocmf, signatures
@@ -23,6 +27,25 @@ from wattseal.store import Store
 
 NONE, OPEN, CLOSED = 0, 1, 2
 PATIENCE_S = 10
+
+
+P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+
+
+class P256Key:
+    """A plug's key like a secure element's; `sign` gives 128 bytes, with the other s where asked to."""
+
+    def __init__(self, secret: int) -> None:
+        self._key = ec.derive_private_key(secret, ec.SECP256R1())
+        numbers = self._key.public_key().public_numbers()
+        self.public_key = numbers.x.to_bytes(32, "big") + numbers.y.to_bytes(32, "big")
+        self.plug = keccak(b"P256" + self.public_key)[-20:]
+
+    def sign(self, digest: bytes, is_high: bool = False) -> bytes:
+        r, s = decode_dss_signature(self._key.sign(digest, ec.ECDSA(Prehashed(SHA256()))))
+        if (s > P256_ORDER // 2) != is_high:
+            s = P256_ORDER - s
+        return r.to_bytes(32, "big") + s.to_bytes(32, "big") + self.public_key
 
 
 class Actors:

@@ -72,6 +72,7 @@ def constants(path):
         (r"^continuous_ma = .*", "continuous_ma = 16000", "[ratings] continuous_ma = 16000: is more than rated_current_ma, 10000"),
         (r"^rated_socket = .*", 'rated_socket = "schuko"', "[ratings] rated_socket = 'schuko': must be one of household, iec60309, camping"),
         (r"^button = 27", "button = 38", "[pins] button = 38: is input-only and has no pull-up"),
+        (r"^\[signer\]\n.*\n", "", "[signer]: section is missing"),
         (r"^ntc_plug = 33", "ntc_plug = 4", "[pins] ntc_plug = 4: a thermometer needs ADC1"),
         (r"^sense_line = 35\n", "", "[pins] sense_line, sense_neutral: both or none"),
         (r"^i2c_scl = 22\n", "", "[pins] i2c_scl: key is missing, the meter is on i2c"),
@@ -124,6 +125,11 @@ def test_a_wrong_board_file_is_refused_with_one_line(tmp_path, pattern, replacem
             "sample_interval_ms = 50",
             "[meter] sample_interval_ms = 50: BL0942 has a new reading every 100",
         ),
+        ("socket_16a_se", r"^signer_sda = 19\n", "", "[pins] signer_sda: key is missing, [signer] kind = 'atecc608b' has a bus of its own"),
+        ("socket_16a_se", r"^signer_sda = 19", "signer_sda = 37", "[pins] signer_sda = 37: is input-only"),
+        ("socket_16a_se", r'^kind = "atecc608b"', 'kind = "software"', "[pins] signer_scl: [signer] kind = 'software' has no bus; remove it"),
+        ("socket_16a_se", r'^kind = "atecc608b"', 'kind = "tpm"', "[signer] kind = 'tpm': must be one of software, atecc608b"),
+        ("socket_16a_se", r"^i2c_id = 0", "i2c_id = 1", "[meter] i2c_id = 1: that bus is the secure element's; take 0"),
         ("bl0942_10a", r"^uart_tx = 17\n", "", "[pins] uart_tx: key is missing, the meter is on uart"),
         ("hlw8012_10a", r"^pulse_select = 23", "pulse_select = 34", "[pins] pulse_select = 34: is input-only"),
         ("bl0942_10a", r"^uart_id = 1", "uart_id = 1\npga_current = 16", "[meter] pga_current: unknown key"),
@@ -250,7 +256,7 @@ def tree_of(project):
 def test_a_tree_holds_main_every_module_and_the_driver_of_its_meter(project):
     assert run_build(project, "trees").returncode == 0
     for board in BOARDS:
-        part = "ade7953" if board in ("socket_10a", "socket_16a", "desk_16a") else board.split("_")[0]
+        part = "ade7953" if board.startswith(("socket_", "desk_")) else board.split("_")[0]
         modules = ["main.py", "plug/board.mpy", f"plug/drivers/{part}.mpy", "plug/small.mpy"]
         for architecture in ("x64", "x86", "xtensawin", "rv32imc"):
             tree = project / "build/firmware" / board / architecture
@@ -261,6 +267,20 @@ def test_each_tree_has_the_module_of_its_board(project):
     assert run_build(project, "trees", "--arch", "x64").returncode == 0
     for board in ("socket_10a", "socket_16a"):
         assert board.encode() in (project / "build/firmware" / board / "x64/plug/board.mpy").read_bytes()
+
+
+def test_each_tree_has_its_own_signer(project):
+    modules = build.SIGNER_MODULES
+    for names in modules.values():
+        for name in names:
+            path = project / "firmware" / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_text("VALUE = 1\n")
+    assert run_build(project, "trees", "--arch", "x64").returncode == 0
+    for board, kind in (("socket_16a", "software"), ("socket_16a_se", "atecc608b")):
+        for other, names in modules.items():
+            for name in names:
+                assert (project / "build/firmware" / board / "x64" / name).with_suffix(".mpy").exists() == (other == kind)
 
 
 def test_only_what_changed_is_compiled_again(project):

@@ -41,6 +41,18 @@ def test_no_step_is_too_long(arithmetic):
         assert 100_000 < max(steps) <= LIMIT, (name, steps)
 
 
+def test_instructions_stay_within_their_limits():
+    instructions = runpy.run_path(str(ROOT / "tests/instructions.py"))
+    reason = instructions["why_not"]()
+    if reason:
+        pytest.skip(f"the steps' instructions cannot be counted: {reason}")
+    found = {name: sum(steps) for name, steps in instructions["measure"](build_tree("x86")).items()}
+    assert found["keccak256, 2 blocks"] - found["keccak256, 1 block"] <= 60_000
+    for name, limit in (("secp256k1 sign", 5_500_000), ("secp256k1 verify", 16_000_000), ("p256 sign", 6_500_000)):
+        assert limit / 2 < found[name] <= limit, name
+    assert found["p256 verify"] <= 26_000_000  # docs/crypto.md says why not 16
+
+
 def test_a_signature_leaves_at_most_10_kib(firmware_tree):
     environment = os.environ | {"MICROPYPATH": f"{firmware_tree}:{ROOT / 'tests'}:.frozen"}
     command = [ROOT / "build/bin/micropython-x86", "-X", "heapsize=16m", ROOT / "tests/bench_firmware.py", "memory"]

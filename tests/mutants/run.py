@@ -41,7 +41,11 @@ def _module(path: Path) -> ModuleType:
 @cache
 def mutants() -> list[Mutant]:
     """Return every mutant of the tables in this folder."""
-    return [Mutant(*row) for name in ("guard", "drivers", "meters", "session") for row in _module(Path(__file__).with_name(f"{name}.py")).MUTANTS]
+    return [
+        Mutant(*row)
+        for name in ("guard", "drivers", "meters", "session", "keys", "secure_element")
+        for row in _module(Path(__file__).with_name(f"{name}.py")).MUTANTS
+    ]
 
 
 @cache
@@ -63,14 +67,19 @@ def tree(board: str) -> Path:
 
 
 def board_of(test_file: str) -> str:
-    """Return the board that a test file's first line asks for (as tests/firmware/conftest.py reads it)."""
-    first_line = (TESTS / test_file).read_text().split("\n", 1)[0]
-    return first_line.removeprefix("# board: ") if first_line.startswith("# board: ") else "socket_10a"
+    """Return the board that a test file's head asks for (as tests/firmware/conftest.py reads it)."""
+    return next((line.removeprefix("# board: ") for line in head_of(test_file) if line.startswith("# board: ")), "socket_10a")
+
+
+def head_of(test_file: str) -> list[str]:
+    """Return the first two lines of a test file."""
+    return (TESTS / test_file).read_text().split("\n", 2)[:2]
 
 
 def run_tests(test_file: str, names: list[str], tree: Path, folder: Path) -> dict[str, str | None]:
     """Run tests of a file over a tree; return their tracebacks, None for those that passed. A test without a result did not end."""
-    environment = os.environ | {"MICROPYPATH": f"{tree}:{TESTS}:.frozen", "TEST_VECTORS": str(ROOT / "tests/vectors")}
+    simulator = f"{FIRMWARE / 'sim'}:" if "# needs: sim" in head_of(test_file) else ""
+    environment = os.environ | {"MICROPYPATH": f"{simulator}{tree}:{TESTS}:.frozen", "TEST_VECTORS": str(ROOT / "tests/vectors")}
     module = test_file.removesuffix(".py").replace("/", ".")
     command = [str(ROOT / f"build/bin/micropython-{PORT}"), str(TESTS / "run_in_micropython.py"), module, *names]
     output = subprocess.run(

@@ -277,7 +277,7 @@ MUTANTS = (
     (
         "ledger: unpaid sessions give way",
         "ledger.py",
-        "for tag in [tag for tag, ended in self._ended.items() if ended[1]]:",
+        "for tag in [tag for tag, ended in self._ended.items() if ended[1] == _PAID]:",
         "for tag in list(self._ended):",
         "test_ledger.py::test_room_is_made_of_what_is_late_then_of_what_is_paid_and_of_nothing_else",
     ),

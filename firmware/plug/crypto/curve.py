@@ -71,10 +71,11 @@ class Curve:
         self.table = table
         self.split = split
         self.beta = beta
-        # X' = M^2 - 8 X Y^2; Y' = M (4 X Y^2 - X') - 8 Y^4; Z' = 2 Y Z; M is 3 X^2 or, for a = -3, 3 X^2 - 3 Z^4
-        slope = ((sqr, _A, _Z, _Z), (sqr, _B, _X, _X), (sqr, _A, _A, _A), (0x33, _A, _B, _A)) if a else ((sqr, _A, _X, _X), (0x41, _A, _A, _A))
+        # X' = M^2 - 8 X Y^2; Y' = M (4 X Y^2 - X') - 8 Y^4; Z' = 2 Y Z; M is 3 X^2 or, for a = -3, 3 (X - Z^2) (X + Z^2)
+        factors = ((sqr, _A, _Z, _Z), (0x11, _B, _X, _A), (0x21, _A, _X, _B), (mul, _A, _A, _B)) if a else ((sqr, _A, _X, _X),)
         self.double = _program(
-            *slope,
+            *factors,
+            (0x30, _A, _A, _A),
             (mul, _Z, _Y, _Z),
             (0x31, _Z, _Z, _Z),
             (sqr, _B, _Y, _Y),
@@ -128,9 +129,9 @@ class Curve:
 
     def multiply_steps(self, base_scalar, point=None, scalar=0):
         """multiply(base_scalar, point, scalar) in steps."""
-        accumulator = Accumulator(self)
         signs = bytearray(32)
         teeth = bytearray(COLUMNS)
+        accumulator = Accumulator(self)
         try:
             # As 256 digits of +1 (a one) or -1 (a zero), the bits of this stand for base_scalar.
             signs[:] = ((base_scalar + _ALL_ONES) * self._half % self.order).to_bytes(32, "little")
@@ -162,6 +163,7 @@ class Curve:
         finally:
             accumulator.wipe()
             give_back(accumulator.slots)
+            clear(self.table.last, len(self.table.last))
             clear(signs, len(signs))
             clear(teeth, len(teeth))
 
@@ -172,9 +174,9 @@ class Accumulator:
     def __init__(self, curve):
         self._curve = curve
         self._field = curve.field
-        self.slots = borrow()
         self._number = bytearray(33)
         self.start(True)
+        self.slots = borrow()  # last: what fails before it takes none away
 
     def start(self, careful):
         """Go to infinity; `careful` says whether every case of an addition must be handled."""

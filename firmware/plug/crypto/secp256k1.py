@@ -2,7 +2,8 @@
 
 Byte strings are bytes or bytearray, numbers in them big-endian:
 - secret: 32 bytes, 1..N-1; digest: 32 bytes; public key: 64 bytes, x || y, on the curve.
-- signature: r || s, 64 bytes, or r || s || v, 65 bytes, where v is 0 or 1, the parity of y of the point with x = r, and s is at most N / 2.
+- signature: r || s, 64 bytes, or r || s || v, 65 bytes, where v is 0 or 1, the parity of y of the point with x = r. `sign` makes and
+  `recover` takes s of at most N / 2 only.
 A wrong type, length or range of a secret, digest or public key, and a wrong type or length of a signature, raises ValueError.
 
 Each function has a stepping form, a generator that returns the result, with less than 10 ms on an ESP32 between two `yield`s; arguments are checked
@@ -59,7 +60,7 @@ def _sign(scalar, secret, digest):
 
 
 def verify(public, digest, signature):
-    """Whether `signature` is one of `digest` by `public`. Of 65 bytes, v must be right and s low; of 64 bytes, s may be high."""
+    """Whether `signature` is one of `digest` by `public`. s may be high, as the standard allows and `recover` not; of 65 bytes, v must be right."""
     return finish(verify_steps(public, digest, signature))
 
 
@@ -68,12 +69,12 @@ def verify_steps(public, digest, signature):
     point = ecdsa.decode_point(CURVE, public, "secp256k1")
     checked("digest", digest, 32)
     if len(checked("signature", signature, 64, 65)) == 65:
-        return _verify_recoverable(public, digest, signature)
+        return _verify_recoverable(bytes(public), digest, signature)
     return ecdsa.verify_steps(CURVE, point, digest, signature)
 
 
 def _verify_recoverable(public, digest, signature):
-    return (yield from _recover(digest, signature)) == bytes(public)
+    return (yield from _recover(digest, signature, N - 1)) == public
 
 
 def recover(digest, signature):
@@ -83,14 +84,14 @@ def recover(digest, signature):
 
 def recover_steps(digest, signature):
     """recover(digest, signature) in steps."""
-    return _recover(checked("digest", digest, 32), checked("signature", signature, 65))
+    return _recover(checked("digest", digest, 32), checked("signature", signature, 65), _HALF_N)
 
 
-def _recover(digest, signature):
+def _recover(digest, signature, greatest_s):
     z = int.from_bytes(digest, "big")
     r, s = ecdsa.decode_pair(signature)
     v = signature[64]
-    if v > 1 or not (0 < r < N and 0 < s <= _HALF_N):
+    if v > 1 or not (0 < r < N and 0 < s <= greatest_s):
         return None
     y = yield from square_root_steps(CURVE, (r * r * r + 7) % P)
     if y is None:

@@ -41,18 +41,21 @@ def square_root_steps(curve, value):
     Nothing is wiped: no secret has a root to take.
     """
     field = curve.field
+    number = bytearray(33)
     slots = borrow()
-    field.put(slots, _ONES_1, value)
-    source = _ONES_1
-    for squarings, factor, target in _STEPS:
-        field.run(bytes((SQR, target, source, source, END)), slots)
-        square, end = bytes((SQR, target, target, target)), bytes((END,))
-        for done in range(1, squarings, _AT_ONCE):
-            field.run(square * min(_AT_ONCE, squarings - done) + end, slots)
-        field.run(bytes((MUL, target, target, factor, END)), slots)
-        source = target
-        yield
-    field.run(bytes((SQR, source, source, source)) * 2 + bytes((END,)), slots)
-    root = field.value(slots, source, bytearray(33))
-    give_back(slots)
+    try:
+        field.put(slots, _ONES_1, value)
+        source = _ONES_1
+        for squarings, factor, target in _STEPS:
+            field.run(bytes((SQR, target, source, source, END)), slots)
+            square, end = bytes((SQR, target, target, target)), bytes((END,))
+            for done in range(1, squarings, _AT_ONCE):
+                field.run(square * min(_AT_ONCE, squarings - done) + end, slots)
+            field.run(bytes((MUL, target, target, factor, END)), slots)
+            source = target
+            yield
+        field.run(bytes((SQR, source, source, source)) * 2 + bytes((END,)), slots)
+        root = field.value(slots, source, number)
+    finally:
+        give_back(slots)
     return root if root * root % field.prime == value else None

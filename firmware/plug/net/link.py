@@ -61,6 +61,12 @@ class Link:
         tag = session[:TAG_BYTES]
         if self._sent.get(tag, 0) >= sequence > self._acknowledged.get(tag, 0):
             self._acknowledged[tag] = sequence
+            self._note_final(tag)
+
+    def _note_final(self, tag):
+        """Have it kept that an ended session's final receipt is acknowledged, if it is."""
+        if self._acknowledged.get(tag, 0) >= self._final.get(tag, 1 << 32):
+            self._ledger.mark_acknowledged(tag)
 
     async def run(self):
         """Keep the link up for ever."""
@@ -117,6 +123,7 @@ class Link:
                     continue
                 document, receipt = entry
                 self._final[tag] = receipt["receipt"]["sequence"]
+                self._note_final(tag)  # it came before the session's end was kept
                 await self._send_receipt(writer, tag, session_message(receipt["receipt"]["session"], document), receipt)
         running = self._session.newest()
         if running is not None:

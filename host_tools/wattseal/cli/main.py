@@ -5,6 +5,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from wattseal.cli import plug
 from wattseal.cli.demo import demo
 from wattseal.cli.relay import relay
 from wattseal.errors import WattsealError
@@ -17,6 +18,8 @@ Examples:
   WATTSEAL_RELAY_KEY=0x... wattseal relay --store relay.sqlite --rpc http://127.0.0.1:8545 --contract 0x... --chain-id 31337
 
   curl http://127.0.0.1:7141/plugs
+
+  wattseal plug enrol 0x...
 
 Exit codes: 0 done or stopped in order, 1 refused or failed (one line on stderr says why), 2 wrong usage.
 """
@@ -47,6 +50,7 @@ app = typer.Typer(
 # One line a command; a command imports what is heavy when it runs.
 app.command()(demo)
 app.command()(relay)
+app.add_typer(plug.app, name="plug")
 
 
 @app.callback()

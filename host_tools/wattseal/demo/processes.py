@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import socket
 import subprocess
 import sys
@@ -29,6 +30,8 @@ _PINS = {
     "i2c_sda": "i2c_sda",
     "uart_tx": "uart_tx",
     "uart_rx": "uart_rx",
+    "signer_scl": "signer_scl",
+    "signer_sda": "signer_sda",
     "cf_pin": "pulse_power",
     "cf1_pin": "pulse_other",
     "sel_pin": "pulse_select",
@@ -175,7 +178,7 @@ class SimulatedPlug(Process):
     `port` is `x64` or `x86`; `folder` holds the flash, and the same folder again is a reboot. `car` (the arguments of `plug_in`) stands at the
     socket from the start; without one the socket is empty. `settings` are the simulator's beyond the board's, `tree` is the compiled firmware
     where it is not the board's own, `heap` MicroPython's option where it is not that of HEAPS, `simulator`
-    a folder with the simulator's modules, maybe compiled.
+    a folder with the simulator's modules, maybe compiled, `config` the keys of config.json beyond those that every plug needs.
     """
 
     def __init__(
@@ -191,16 +194,18 @@ class SimulatedPlug(Process):
         tree: Path | None = None,
         heap: str | None = None,
         simulator: Path = SIMULATOR,
+        config: dict[str, Any] | None = None,
     ) -> None:
         flash = folder / "flash"
         flash.mkdir(parents=True, exist_ok=True)
-        config = {
+        every_key = {
             "wifi": {"ssid": "simulated", "password": "simulated"},
             "relay": {"host": "127.0.0.1", "port": relay_port},
             "chain_id": CHAIN_ID,
             "contract": to_hex(contract),
-        }
-        (flash / "config.json").write_text(json.dumps(config))
+            "entropy": secrets.token_hex(32),
+        } | (config or {})
+        (flash / "config.json").write_text(json.dumps(every_key))
         tree = tree or ROOT / "build/firmware" / board / port
         with socket.create_server(("127.0.0.1", 0)) as server:
             server.settimeout(START_TIMEOUT_S)

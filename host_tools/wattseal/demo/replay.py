@@ -15,6 +15,7 @@ from wattseal.demo.processes import CHAIN_ID, Chain, RelayProcess, SimulatedPlug
 from wattseal.errors import ConfigError, LinkError
 from wattseal.gateway.submit import deploy
 from wattseal.protocol import signatures
+from wattseal.protocol.messages import to_hex
 
 BOARD = "desk_16a"
 CAR_CURRENT_MA = 16_000
@@ -99,7 +100,8 @@ class Replay:
     def start_plug(self, car: dict[str, int] | None = None) -> SimulatedPlug:
         """Start the plug, or start it again on the same flash, with a car at it or an empty socket."""
         self._utc_at_zero = self.chain.timestamp()
-        return SimulatedPlug(self._folder, self._board, self._port, self.contract, self.relay_port, car=car)
+        terms = {"host": to_hex(self.host), "utc_offset_min": 0, "tariff": [], "schedule": [], "button": False, "site": False}
+        return SimulatedPlug(self._folder, self._board, self._port, self.contract, self.relay_port, car=car, config={"terms": terms})
 
     def let_pass(self, seconds: float, until: str | None = None) -> dict[str, Any]:
         """Let time pass for the plug and then for the chain; return the world's state."""

@@ -11,7 +11,7 @@ from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, ClassVar, Self, get_args, get_origin, get_type_hints
 
-from wattseal.errors import Malformed, UnknownType
+from wattseal.errors import BadSignature, Malformed, UnknownType
 from wattseal.protocol import eip712
 from wattseal.protocol.typed_data import FLAG_FINAL, TYPES
 
@@ -19,12 +19,15 @@ PROTOCOL_VERSION = 1
 STATES = ("idle", "authorised", "charging", "suspended", "ending")
 
 _HEX = re.compile(r"0x[0-9a-f]*")
-_BYTE_LENGTHS = {"address": 20, "bytes32": 32, "signature": 65}
+_BYTE_LENGTHS = {"address": 20, "bytes32": 32, "public_key": 64, "signature": 65}
+_PLUG_SIGNATURE_BYTES = (65, 128)  # on secp256k1, on P-256
 _MAX_TEXT = 2048
 
 Address = Annotated[bytes, "address"]
 Hash = Annotated[bytes, "bytes32"]
 Signature = Annotated[bytes, "signature"]
+PlugSignature = Annotated[bytes, "plug_signature"]
+PublicKey = Annotated[bytes, "public_key"]
 Uint1 = Annotated[int, "uint1"]
 Int64 = Annotated[int, "int64"]
 Uint32 = Annotated[int, "uint32"]
@@ -186,7 +189,7 @@ class ReceiptMessage(Message):
 
     type = "receipt"
     receipt: Receipt
-    signature: Signature
+    signature: PlugSignature
     ocmf: Text
 
     @property
@@ -229,6 +232,40 @@ class Health(Message):
     meter_failures: Uint63
     meter_discarded: Uint63
     crash: Text | None
+
+
+@dataclass(frozen=True)
+class Enrolment(Message):
+    """The plug's key (x || y), and its signature over `Enrol`: for whom it works from an epoch on."""
+
+    type = "enrolment"
+    plug: Address
+    host: Address
+    epoch: Uint64
+    curve: Text
+    public_key: PublicKey
+    signature: PlugSignature
+
+    @property
+    def statement(self) -> Enrol:
+        """What is signed."""
+        return Enrol(self.plug, self.host, self.epoch)
+
+
+@dataclass(frozen=True)
+class RetiredMessage(Message):
+    """The signature over `Retire` by the key of `plug`, which the speaker's key has replaced."""
+
+    type = "retired"
+    plug: Address
+    successor: Address
+    epoch: Uint64
+    signature: PlugSignature
+
+    @property
+    def statement(self) -> Retire:
+        """What is signed."""
+        return Retire(self.plug, self.successor, self.epoch)
 
 
 @dataclass(frozen=True)
@@ -337,6 +374,14 @@ class Reboot(Message):
 
 
 @dataclass(frozen=True)
+class EnrolMessage(Message):
+    """Asks for `enrolment`, for the host of the plug's own configuration."""
+
+    type = "enrol"
+    epoch: Uint64
+
+
+@dataclass(frozen=True)
 class Ping(Message):
     """Asks for `pong`."""
 
@@ -353,7 +398,7 @@ class NewContactor(Message):
 Command = End | Budget | ClearTrip | NewContactor | Reboot
 _COMMANDS: dict[str, type[Command]] = {kind.type: kind for kind in get_args(Command)}
 
-PlugMessage = Hello | Offer | SessionMessage | ReceiptMessage | Status | Health | Refused | Pong
+PlugMessage = Hello | Offer | SessionMessage | ReceiptMessage | Status | Health | Enrolment | RetiredMessage | Refused | Pong
 _PLUG_MESSAGES: dict[str, type[PlugMessage]] = {kind.type: kind for kind in get_args(PlugMessage)}
 
 
@@ -405,6 +450,8 @@ def _read(kind: Any, name: str, value: object) -> Any:
     kind = get_args(kind)[1] if get_origin(kind) is Annotated else kind
     if kind in _BYTE_LENGTHS:
         return read_hex(name, value, _BYTE_LENGTHS[kind])
+    if kind == "plug_signature":
+        return _read_plug_signature(name, value)
     if kind == "text":
         if not isinstance(value, str) or len(value) > _MAX_TEXT:
             raise Malformed(f"{name} is no text of at most {_MAX_TEXT} characters: {value!r:.80}")
@@ -425,6 +472,14 @@ def read_hex(name: str, value: object, length: int) -> bytes:
     if not isinstance(value, str) or len(value) != 2 + 2 * length or not _HEX.fullmatch(value):
         raise Malformed(f"{name} is not 0x and {2 * length} lower-case hex digits: {value!r:.80}")
     return bytes.fromhex(value[2:])
+
+
+def _read_plug_signature(name: str, value: object) -> bytes:
+    length = (len(value) - 2) // 2 if isinstance(value, str) else _PLUG_SIGNATURE_BYTES[0]
+    signature = read_hex(name, value, length)
+    if length not in _PLUG_SIGNATURE_BYTES:
+        raise BadSignature(f"{name} has {length} bytes, not 65 (secp256k1) or 128 (P-256)")
+    return signature
 
 
 def to_hex(value: bytes) -> str:

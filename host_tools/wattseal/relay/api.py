@@ -27,6 +27,7 @@ _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 _STATUS_OF_CODE = {
     "unknown_plug": 404,
     "unknown_session": 404,
+    "not_enrolled": 404,
     "no_offer": 409,
     "malformed": 422,
     "bad_signature": 422,
@@ -34,7 +35,7 @@ _STATUS_OF_CODE = {
     "plug_silent": 504,
 }
 # Codes of a plug that ask for another moment; its others ask for another voucher.
-_PLUG_IS_NOT_READY = ("busy", "no_clock", "stale_nonce", "outbox_full", "bad_state", "tripped", "meter_fault")
+_PLUG_IS_NOT_READY = ("busy", "no_clock", "stale_nonce", "outbox_full", "bad_state", "tripped", "meter_fault", "stale_epoch")
 
 
 def make_app(relay: Relay, loopback_only: bool) -> Starlette:
@@ -44,6 +45,8 @@ def make_app(relay: Relay, loopback_only: bool) -> Starlette:
         Route("/plugs", _plugs),
         Route("/plugs/{plug}/offer", _offer),
         Route("/plugs/{plug}/commands", _command, methods=["POST"]),
+        Route("/plugs/{plug}/enrolments", _enrol, methods=["POST"]),
+        Route("/plugs/{plug}/key", _key),
         Route("/plugs/{plug}/vouchers", _submit_voucher, methods=["POST"]),
         Route("/sessions/{session}", _session),
         Route("/sessions/{session}/receipts", _receipts),
@@ -118,10 +121,24 @@ async def _submit_voucher(request: Request) -> Response:
 
 async def _command(request: Request) -> Response:
     plug = _path_bytes(request, "plug", 20)
-    if request.headers.get("content-type") != "application/json":  # a page of another site cannot send this type unasked
-        raise HTTPException(415, "send content-type: application/json")
+    _check_json_type(request)
     await _relay(request).command(plug, parse_command(await _json_object(request)))
     return JSONResponse({"plug": to_hex(plug)}, 202)
+
+
+async def _enrol(request: Request) -> Response:
+    plug = _path_bytes(request, "plug", 20)
+    _check_json_type(request)
+    epoch = (await _body(request, "epoch"))["epoch"]
+    if epoch is not None and (type(epoch) is not int or not 0 < epoch < 1 << 64):
+        raise Malformed(f"epoch is {epoch!r:.40}: 1 to 2^64 - 1, or null for the next")
+    relay = _relay(request)
+    await relay.enrol(plug, epoch)
+    return JSONResponse(_exported(relay, plug), 201)
+
+
+async def _key(request: Request) -> Response:
+    return JSONResponse(_exported(_relay(request), _path_bytes(request, "plug", 20)))
 
 
 async def _stop(request: Request) -> Response:
@@ -185,6 +202,22 @@ def _plug(relay: Relay, plug: bytes) -> dict[str, Any]:
         "status": newest[0].to_wire() if newest else None,
         "health": connection.health.to_wire() if connection and connection.health else None,
     }
+
+
+def _exported(relay: Relay, plug: bytes) -> dict[str, Any]:
+    """Return all that others need to check a plug's key: its enrolment, and the retirements that lead to it, newest first."""
+    retirements = [relay.store.retirement(earlier) for earlier in relay.store.identities(plug)[1:]]
+    return {
+        **relay.enrolment(plug).to_wire(),
+        "chain_id": relay.chain_id,
+        "contract": to_hex(relay.contract),
+        "retirements": [one.to_wire() for one in retirements if one is not None],
+    }
+
+
+def _check_json_type(request: Request) -> None:
+    if request.headers.get("content-type") != "application/json":  # a page of another site cannot send this type unasked
+        raise HTTPException(415, "send content-type: application/json")
 
 
 def _path_bytes(request: Request, name: str, length: int) -> bytes:

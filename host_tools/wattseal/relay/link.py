@@ -79,7 +79,10 @@ class Connection:
             raise PlugOffline(f"the plug at {self.peer} is gone: {error!r}; it will connect again by itself") from error
 
     async def ask(self, message: Message, session: bytes) -> None:
-        """Send a voucher or a stop of a session and return when the plug took it. Raises PlugRefused, PlugSilent or PlugOffline."""
+        """Send a voucher or a stop of a session, or another question known by such bytes, and return when the plug took it.
+
+        Raises PlugRefused, PlugSilent or PlugOffline.
+        """
         async with self._asking:
             answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._question = (session, answer)

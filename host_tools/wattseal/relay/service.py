@@ -13,13 +13,27 @@ from contextlib import suppress
 from functools import partial
 from typing import ParamSpec, Protocol, TypeVar
 
-from wattseal.errors import Conflict, GatewayError, NoOffer, PlugOffline, ProtocolError, StoreError, UnknownPlug, UnknownSession
+from wattseal.errors import (
+    Conflict,
+    GatewayError,
+    NoOffer,
+    NotEnrolled,
+    PlugOffline,
+    ProtocolError,
+    Retired,
+    StaleEpoch,
+    StoreError,
+    UnknownPlug,
+    UnknownSession,
+)
 from wattseal.gateway.contract import STATUS_CLOSED, STATUS_OPEN
 from wattseal.gateway.types import SessionState, Settlement
 from wattseal.protocol.eip712 import domain_separator
 from wattseal.protocol.messages import (
     Ack,
     Command,
+    Enrolment,
+    EnrolMessage,
     Health,
     Lock,
     Offer,
@@ -27,6 +41,7 @@ from wattseal.protocol.messages import (
     Receipt,
     ReceiptMessage,
     Refused,
+    RetiredMessage,
     SessionMessage,
     Settled,
     Status,
@@ -41,7 +56,7 @@ from wattseal.protocol.messages import (
 from wattseal.protocol.signatures import check_signer
 from wattseal.protocol.typed_data import START_WINDOW_S
 from wattseal.relay.link import Connection, Timings
-from wattseal.relay.verify import check_receipt, check_session
+from wattseal.relay.verify import check_enrolment, check_receipt, check_retirement, check_session
 from wattseal.store import Added, SettlementRecord, Store
 
 OUTBOX_SESSIONS = 32  # a plug keeps no more until they are settled
@@ -133,6 +148,24 @@ class Relay:
         """Hand the host's command to a plug; its next status shows what came of it. Raises UnknownPlug or PlugOffline."""
         await self.connection(plug).send(command)
 
+    async def enrol(self, plug: bytes, epoch: int | None) -> Enrolment:
+        """Have a plug say for whom it works, and keep it; `epoch` None is the next above the stored one. Safe to repeat.
+
+        Raises UnknownPlug, PlugOffline, PlugSilent, or PlugRefused with the plug's own code.
+        """
+        if epoch is None:
+            known = self.store.enrolment(plug)
+            epoch = 1 if known is None else known.epoch + 1
+        await self.connection(plug).ask(EnrolMessage(epoch), _question(epoch))
+        return self.enrolment(plug)
+
+    def enrolment(self, plug: bytes) -> Enrolment:
+        """Return a plug's newest enrolment. Raises NotEnrolled."""
+        enrolment = self.store.enrolment(plug)
+        if enrolment is None:
+            raise NotEnrolled(f"plug {to_hex(plug)} has not enrolled here: ask for it with `wattseal plug enrol`")
+        return enrolment
+
     def _voucher(self, session: bytes) -> Voucher:
         message = self.store.voucher(session)
         if message is None:
@@ -149,8 +182,8 @@ class Relay:
         self.connections[connection.plug] = connection
         _log.info("plug connected", extra={"plug": to_hex(connection.plug), "peer": connection.peer})
         connection.spawn(self._keep_time(connection))
-        for session in self.store.settled_sessions(connection.plug, OUTBOX_SESSIONS):
-            await connection.send(Settled(session))
+        for plug in self.store.identities(connection.plug):
+            await self._tell_settled(connection, plug)
         unfinished = self.store.unfinished(connection.plug)
         if unfinished is not None:
             self._watch_lock(connection, unfinished.session)
@@ -175,6 +208,10 @@ class Relay:
                 self._take_status(connection, message)
             case Health():
                 connection.health = message
+            case Enrolment():
+                self._take_enrolment(connection, message)
+            case RetiredMessage():
+                await self._take_retirement(connection, message)
             case Refused():
                 _log.warning("the plug refused", extra={"peer": connection.peer, "code": message.code, "why": message.message})
                 connection.declined(message)
@@ -185,7 +222,7 @@ class Relay:
         self.store.add_quarantined(peer, error.code, str(error), raw)
 
     def _take_session(self, connection: Connection, message: SessionMessage) -> None:
-        check_session(self._domain, connection.plug, message)
+        check_session(self._domain, self._identity(connection, message.voucher), message)
         self.store.add_voucher(message)
         connection.offer = None
         connection.answered(message.session)
@@ -193,12 +230,48 @@ class Relay:
         if unfinished is not None and unfinished.session == message.session:
             self._watch_lock(connection, message.session)
 
+    def _identity(self, connection: Connection, voucher: Voucher) -> bytes:
+        """Return the voucher's plug where the speaker has that key or has taken over from it, else the speaker's own address."""
+        return voucher.plug if voucher.plug in self.store.identities(connection.plug) else connection.plug
+
+    def _take_enrolment(self, connection: Connection, message: Enrolment) -> None:
+        check_enrolment(self._domain, connection.plug, message)
+        known, retirement = self.store.enrolment(message.plug), self.store.retirement(message.plug)
+        if retirement is not None:
+            raise Retired(f"plug {to_hex(message.plug)} has retired in favour of {to_hex(retirement.successor)}: its key enrols no more")
+        if known is None or known.epoch < message.epoch:
+            self.store.put_enrolment(message)
+        elif known.epoch > message.epoch:
+            raise StaleEpoch(f"epoch {message.epoch} is below {known.epoch}, in which this plug has enrolled")
+        elif known.host != message.host:
+            raise Conflict(f"in epoch {message.epoch} this plug has enrolled for {to_hex(known.host)}; that stands")
+        connection.answered(_question(message.epoch))
+
+    async def _take_retirement(self, connection: Connection, message: RetiredMessage) -> None:
+        check_retirement(self._domain, connection.plug, message)
+        known, enrolment = self.store.retirement(message.plug), self.store.enrolment(message.plug)
+        if known is not None and (known.successor, known.epoch) == (message.successor, message.epoch):
+            return
+        if known is not None and known.epoch == message.epoch:
+            raise Conflict(f"in epoch {message.epoch} plug {to_hex(message.plug)} has retired in favour of {to_hex(known.successor)}; that stands")
+        newest = max([one.epoch for one in (known, enrolment) if one is not None], default=0)
+        if message.epoch <= newest:
+            raise StaleEpoch(f"the retirement's epoch {message.epoch} is not above {newest}, the last one that plug {to_hex(message.plug)} signed")
+        self.store.put_retirement(message)
+        _log.info("a key has retired", extra={"plug": to_hex(message.plug), "successor": to_hex(message.successor)})
+        await self._tell_settled(connection, message.plug)
+
+    async def _tell_settled(self, connection: Connection, plug: bytes) -> None:
+        for session in self.store.settled_sessions(plug, OUTBOX_SESSIONS):
+            await connection.send(Settled(session))
+
     async def _take_receipt(self, connection: Connection, message: ReceiptMessage) -> None:
         receipt = message.receipt
         with self.store.transaction():
             voucher = self._voucher(receipt.session)
-            check_receipt(self._domain, connection.plug, voucher, message, self.store.neighbours(receipt.session, receipt.sequence))
-            added = self.store.add_receipt(connection.plug, message)
+            plug = self._identity(connection, voucher)
+            check_receipt(self._domain, plug, voucher, message, self.store.neighbours(receipt.session, receipt.sequence))
+            added = self.store.add_receipt(plug, message)
         if added is Added.CONFLICT:
             raise Conflict(f"sequence {receipt.sequence} of session {to_hex(receipt.session)} is stored with other bytes; the stored receipt stands")
         extra = {"session": to_hex(receipt.session), "sequence": receipt.sequence, "energy_wh": receipt.energyWh, "final": receipt.final}
@@ -303,10 +376,12 @@ class Relay:
             return
         self.store.add_settlement(record)
         _log.info("settlement %s", record.state, extra={"session": to_hex(session), "sequence": receipt.sequence, "paid": record.paid})
-        connection = self.connections.get(voucher.plug)
-        if receipt.final and record.state != "failed" and connection is not None:
-            with suppress(PlugOffline):
-                await connection.send(Settled(session))
+        if not receipt.final or record.state == "failed":
+            return
+        for plug, connection in tuple(self.connections.items()):
+            if voucher.plug in self.store.identities(plug):
+                with suppress(PlugOffline):
+                    await connection.send(Settled(session))
 
     async def _settlement(self, voucher: Voucher, message: ReceiptMessage) -> SettlementRecord | None:
         """Settle a receipt; None while the chain is behind it, or the lock may still be opened."""
@@ -339,3 +414,8 @@ class Relay:
     def _pause(self, session: bytes) -> None:
         _, pause_s = self._pauses.get(session, (0.0, self._timings.poll_s))
         self._pauses[session] = time.monotonic() + pause_s, min(2 * pause_s, _LONGEST_PAUSE * self._timings.poll_s)
+
+
+def _question(epoch: int) -> bytes:
+    """Return what `Connection.ask` knows a question for an epoch by; no session is as short."""
+    return epoch.to_bytes(8)

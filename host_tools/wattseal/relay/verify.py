@@ -2,14 +2,15 @@
 
 from collections.abc import Iterable
 
-from wattseal.errors import BadTerms, NotMonotone, StartChanged, UnknownFlags, WrongChain, WrongPlug
+from wattseal.errors import BadSignature, BadTerms, Malformed, NotMonotone, StartChanged, UnknownFlags, WrongChain, WrongPlug
 from wattseal.protocol import ocmf
-from wattseal.protocol.messages import Receipt, ReceiptMessage, SessionMessage, Voucher
-from wattseal.protocol.signatures import check_signer
+from wattseal.protocol.messages import Enrolment, Receipt, ReceiptMessage, RetiredMessage, SessionMessage, Voucher
+from wattseal.protocol.signatures import check_signer, key_address, p256_address
 from wattseal.protocol.typed_data import KNOWN_FLAGS, MAX_SESSION_S, START_WINDOW_S
 
 _CRITICAL_FLAGS = 0xFFFF
 _NO_ADDRESS = bytes(20)
+_KEY_ADDRESS = {"secp256k1": key_address, "p256": p256_address}
 
 
 def check_session(domain: bytes, plug: bytes, message: SessionMessage) -> None:
@@ -53,6 +54,29 @@ def check_receipt(domain: bytes, plug: bytes, voucher: Voucher, message: Receipt
     for neighbour in neighbours:
         _check_order(*sorted((neighbour, receipt), key=lambda one: one.sequence))
     ocmf.check(message.ocmf, receipt, voucher.plug)
+
+
+def check_enrolment(domain: bytes, plug: bytes, message: Enrolment) -> None:
+    """Check what the plug with this address (20 bytes) says of its key and its host. Raises WrongPlug, Malformed or BadSignature."""
+    if message.plug != plug:
+        raise WrongPlug(f"plug 0x{plug.hex()} brings the enrolment of plug 0x{message.plug.hex()}")
+    if message.curve not in _KEY_ADDRESS:
+        raise Malformed(f"curve is {message.curve!r:.40}; this relay knows {', '.join(_KEY_ADDRESS)}")
+    if message.host == _NO_ADDRESS or message.epoch == 0:
+        raise Malformed("an enrolment needs a host that is not the zero address, and an epoch above 0")
+    found = _KEY_ADDRESS[message.curve](message.public_key)
+    if found != plug:
+        raise BadSignature(f"the public key's address is 0x{found.hex()}, not the plug's, 0x{plug.hex()}")
+    check_signer("enrolment", message.statement.digest(domain), message.signature, plug)
+
+
+def check_retirement(domain: bytes, plug: bytes, message: RetiredMessage) -> None:
+    """Check that an earlier key has given up in favour of the plug with this address (20 bytes). Raises WrongPlug, Malformed or BadSignature."""
+    if message.successor != plug:
+        raise WrongPlug(f"plug 0x{plug.hex()} brings the retirement in favour of plug 0x{message.successor.hex()}")
+    if message.plug == plug:
+        raise Malformed("a key cannot succeed itself")
+    check_signer("retirement", message.statement.digest(domain), message.signature, message.plug)
 
 
 def _check_belongs(domain: bytes, session: bytes, voucher: Voucher) -> None:

@@ -3,7 +3,7 @@
 from binascii import unhexlify
 from hashlib import sha256
 
-from plug.crypto import ecdsa, secp256k1
+from plug.crypto import curve, ecdsa, rfc6979, secp256k1
 from plug.crypto.secp256k1_curve import CURVE, N, P
 from plug.crypto.steps import finish
 from run_in_micropython import raises
@@ -120,6 +120,45 @@ def test_random_numbers_do_not_change_a_signature():
     assert len(set(inverted)) > 2  # the nonce itself is not what is inverted
 
 
+def test_a_signature_given_up_at_any_step_leaves_no_scratch():
+    kept = []
+
+    class KeptPoint(curve.Accumulator):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            kept.append(self.slots)
+            kept.append(self._number)
+
+    class KeptHmac(rfc6979._Hmac):
+        def __init__(self):
+            super().__init__()
+            kept.append(memoryview(self._inner)[:32])
+            kept.append(memoryview(self._outer)[:32])
+
+    def kept_columns(teeth, signs):
+        kept.append(teeth)
+        kept.append(signs)
+        columns(teeth, signs)
+
+    table = CURVE.table
+    columns, point, hmac = curve.columns, curve.Accumulator, rfc6979._Hmac
+    curve.columns, curve.Accumulator, rfc6979._Hmac = kept_columns, KeptPoint, KeptHmac
+    try:
+        for stop in (lambda steps: steps.close(), lambda steps: raises(OSError, steps.throw, OSError)):
+            for after in (1, 2, 7, 12, 14, 15):
+                kept.clear()
+                steps = secp256k1.sign_steps(SECRET, DIGEST)
+                for _ in range(after):
+                    next(steps)
+                assert any(any(scratch) for scratch in kept)
+                stop(steps)
+                assert not any(any(scratch) for scratch in kept), after
+                assert not any(table.last), after
+                assert len(kept) == (2 if after == 1 else 6), after
+    finally:
+        curve.columns, curve.Accumulator, rfc6979._Hmac = columns, point, hmac
+
+
 def test_every_changed_part_is_noticed():
     public = secp256k1.public_key(SECRET)
     signature = secp256k1.sign(SECRET, DIGEST)
@@ -132,14 +171,15 @@ def test_every_changed_part_is_noticed():
     assert not secp256k1.verify(secp256k1.public_key(be(5)), DIGEST, signature)
 
 
-def test_high_s_is_for_64_bytes_only():
+def test_high_s_is_verified_but_not_recovered():
     public = secp256k1.public_key(SECRET)
     signature = secp256k1.sign(SECRET, DIGEST)
     high = signature[:32] + be(N - int.from_bytes(signature[32:64], "big"))
-    v = bytes((signature[64] ^ 1,))
+    v = signature[64]
     assert secp256k1.verify(public, DIGEST, high)
-    assert not secp256k1.verify(public, DIGEST, high + v)
-    assert secp256k1.recover(DIGEST, high + v) is None
+    assert secp256k1.verify(public, DIGEST, high + bytes((v ^ 1,)))
+    assert not secp256k1.verify(public, DIGEST, high + bytes((v,)))
+    assert secp256k1.recover(DIGEST, high + bytes((v ^ 1,))) is None
 
 
 def test_numbers_out_of_range_are_no_signature():

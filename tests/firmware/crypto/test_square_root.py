@@ -1,5 +1,6 @@
 """Square roots modulo the prime of secp256k1."""
 
+from plug.crypto import curve
 from plug.crypto.keccak import keccak256
 from plug.crypto.secp256k1_curve import CURVE, P
 from plug.crypto.square_root import square_root_steps
@@ -19,3 +20,12 @@ def test_square_roots():
         roots += other is not None
         assert other is None or other * other % P == number
     assert 10 < roots < 50  # about half of all numbers have one
+
+
+def test_one_given_up_gives_its_slots_back():
+    area = curve._areas[0]
+    steps = square_root_steps(CURVE, 4)
+    next(steps)
+    assert not curve._areas
+    steps.close()
+    assert curve._areas == [area]

@@ -1,17 +1,24 @@
-"""The device key: made once, and never replaced by accident."""
+"""The device key's record: kept whole, and never replaced by accident."""
 
-from plug.errors import JournalError
+from binascii import crc32
+
+from plug.errors import KeystoreError
 from plug.storage import keystore
+from plug.storage.keystore import NO_HOST, KeyRecord
 from run_in_micropython import raises
+
+SOFTWARE, OTHER = 1, 2
+SECRET = bytes(range(32))
+HOST = b"\x44" * 20
+RETIRED = (7, b"\x55" * 20, b"\x66" * 65)
 
 
 class NVS:
-    """A namespace with at most one blob; `error` is raised by every reading."""
+    """A namespace with at most one blob, which is in flash once committed; `error` is raised by every call."""
 
     def __init__(self, blob=None, error=None):
-        self.blob = blob
+        self.blob = self.written = blob
         self.error = error
-        self.commits = 0
 
     def get_blob(self, key, buffer):
         if self.error:
@@ -24,22 +31,68 @@ class NVS:
         return len(self.blob)
 
     def set_blob(self, key, blob):
+        if self.error:
+            raise self.error
         self.blob = bytes(blob)
 
     def commit(self):
-        self.commits += 1
+        self.written = self.blob
 
 
-def test_a_key_is_made_kept_and_found_again():
-    nvs = NVS()
-    assert keystore.load(nvs) is None
-    secret = keystore.create(nvs)
-    assert len(secret) == 32
-    assert secret != bytes(32)
-    assert nvs.commits == 1
-    assert keystore.load(nvs) == secret
+def fields(record):
+    return record.kind, record.material, record.epoch, record.host, record.retirement
 
 
-def test_what_is_no_key_is_never_taken_for_none():
-    for nvs in (NVS(b"\x01" * 16), NVS(b"\x01" * 40), NVS(error=OSError(-0x1101, "ESP_ERR_NVS_NOT_INITIALIZED"))):
-        raises(JournalError, keystore.load, nvs)
+def sealed(body):
+    return body + crc32(body).to_bytes(4, "little")
+
+
+def test_a_record_is_kept_and_found_again():
+    for record in (
+        KeyRecord(SOFTWARE, SECRET),
+        KeyRecord(SOFTWARE, SECRET, (1 << 64) - 1, HOST, RETIRED),
+        KeyRecord(SOFTWARE, bytes(74), 8, NO_HOST, (7, b"\x55" * 20, b"\x77" * 128)),
+    ):
+        nvs = NVS()
+        assert keystore.load(nvs, SOFTWARE) is None
+        keystore.store(nvs, record)
+        assert fields(keystore.load(NVS(nvs.written), SOFTWARE)) == fields(record)
+
+
+def test_the_format_is_the_one_on_the_page():
+    body = b"\x01" + b"\x01" + b"\x20" + b"\x05" + bytes(7) + HOST + SECRET
+    assert KeyRecord(SOFTWARE, SECRET, 5, HOST).to_bytes() == sealed(body)
+    body += b"\x07" + bytes(7) + b"\x55" * 20 + b"\x66" * 65
+    assert KeyRecord(SOFTWARE, SECRET, 5, HOST, RETIRED).to_bytes() == sealed(body)
+
+
+def test_a_flipped_bit_or_a_missing_end_is_refused():
+    blob = KeyRecord(SOFTWARE, SECRET, 5, HOST, RETIRED).to_bytes()
+    for place in range(len(blob)):
+        for bit in (0, 3, 7):
+            damaged = bytearray(blob)
+            damaged[place] ^= 1 << bit
+            raises(KeystoreError, keystore.load, NVS(bytes(damaged)), SOFTWARE)
+        raises(KeystoreError, keystore.load, NVS(blob[:place]), SOFTWARE)
+    raises(KeystoreError, keystore.load, NVS(blob + b"\x00"), SOFTWARE)
+
+
+def test_each_refusal_says_what_to_do_and_shows_no_secret():
+    good = KeyRecord(SOFTWARE, SECRET).to_bytes()
+    for nvs, words in (
+        (NVS(b""), "erase NVS"),
+        (NVS(SECRET), "erase NVS"),
+        (NVS(bytes(600)), "erase NVS"),
+        (NVS(error=OSError(-0x1101, "ESP_ERR_NVS_NOT_INITIALIZED")), "restart"),
+        (NVS(sealed(b"\x02" + good[1:-4])), "install the firmware"),
+        (NVS(KeyRecord(OTHER, SECRET).to_bytes()), "install the firmware of the board"),
+    ):
+        text = str(raises(KeystoreError, keystore.load, nvs, SOFTWARE))
+        assert words in text, text
+        assert SECRET.hex() not in text
+        assert repr(SECRET) not in text
+
+
+def test_a_record_that_cannot_be_kept_is_said():
+    text = str(raises(KeystoreError, keystore.store, NVS(error=OSError(-0x1105, "ESP_ERR_NVS_NOT_ENOUGH_SPACE")), KeyRecord(SOFTWARE, SECRET)))
+    assert "restart" in text, text

@@ -7,15 +7,16 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from wattseal.errors import Malformed, ProtocolError, UnknownType
+from wattseal.errors import BadSignature, Malformed, ProtocolError, UnknownType
 from wattseal.protocol import eip712, messages, signatures
-from wattseal.protocol.messages import Enrol, Receipt, Retire, Stop, Struct, Voucher, due, parse_plug_message, to_hex
+from wattseal.protocol.messages import Enrol, Receipt, ReceiptMessage, Retire, Stop, Struct, Voucher, due, parse_plug_message, to_hex
 from wattseal.protocol.typed_data import TYPES
 
 from tests.host_tools.conftest import Actors
 
 ACTORS = Actors()
 SESSION = ACTORS.session()
+A = "0x" + "11" * 20
 FRAMES: list[dict[str, Any]] = [
     ACTORS.hello(),
     {"type": "offer", "nonce": 2**64 - 1, "issued_at": ACTORS.now, "price_per_kwh": 0, "price_per_hour": 2**96 - 1},
@@ -25,6 +26,16 @@ FRAMES: list[dict[str, Any]] = [
     ACTORS.status("idle", power_mw=-1),
     {"type": "refused", "code": "busy", "message": "a session is charging", "session": None},
     {"type": "health", "uptime_s": 2**40, "refused": 1, "damaged": 0, "meter_failures": 7, "meter_discarded": 2, "crash": "TaskDied: it hangs"},
+    {
+        "type": "enrolment",
+        "plug": A,
+        "host": A,
+        "epoch": 2**64 - 1,
+        "curve": "secp256k1",
+        "public_key": "0x" + "cd" * 64,
+        "signature": "0x" + "ab" * 65,
+    },
+    {"type": "retired", "plug": A, "successor": A, "epoch": 7, "signature": "0x" + "ab" * 65},
     {"type": "pong"},
 ]
 PLACES = [(index, key) for index, frame in enumerate(FRAMES) for key in frame if key != "type"]
@@ -83,7 +94,11 @@ def test_a_hostile_value_raises_nothing_but_a_protocol_error(place: tuple[int, s
         (0, "plug", ACTORS.hello()["plug"][2:]),
         (1, "nonce", 2**64),
         (1, "nonce", -1),
-        (3, "signature", "0x" + "00" * 64),
+        (2, "signature", "0x" + "00" * 128),
+        (3, "signature", "0x" + "00" * 64 + "0"),
+        (3, "signature", "0x" + "zz" * 65),
+        (3, "signature", ""),
+        (3, "signature", 65),
         (4, "state", "asleep"),
         (4, "contactor", 2),
         (4, "session", "0x12"),
@@ -94,6 +109,16 @@ def test_a_hostile_value_raises_nothing_but_a_protocol_error(place: tuple[int, s
 def test_a_value_out_of_range_is_malformed(index: int, key: str, value: object) -> None:
     with pytest.raises(Malformed, match=key):
         parse_plug_message(FRAMES[index] | {key: value})
+
+
+def test_a_plug_signs_with_65_or_128_bytes() -> None:
+    for length in (0, 1, 64, 66, 127, 129):
+        with pytest.raises(BadSignature, match=f"has {length} bytes"):
+            parse_plug_message(FRAMES[3] | {"signature": "0x" + "00" * length})
+    for length in (65, 128):
+        message = parse_plug_message(FRAMES[3] | {"signature": "0x" + "01" * length})
+        assert isinstance(message, ReceiptMessage)
+        assert message.signature == b"\x01" * length
 
 
 def test_a_wrong_field_inside_a_struct_is_named() -> None:

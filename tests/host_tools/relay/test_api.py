@@ -15,6 +15,7 @@ from wattseal.relay.api import MAX_BODY_BYTES, make_app
 from wattseal.relay.link import Timings
 
 from tests.host_tools.conftest import RunningRelay, ScriptedPlug, until
+from tests.host_tools.relay.test_keys import enrolment
 
 pytestmark = pytest.mark.anyio
 
@@ -226,3 +227,45 @@ async def test_a_page_of_another_site_cannot_command_a_plug(running: RunningRela
     await running.connect()
     answer = await api.post(f"/plugs/{to_hex(running.actors.plug)}/commands", content='{"type": "reboot"}', headers={"content-type": "text/plain"})
     assert answer.status_code == 415
+
+
+async def test_an_enrolment_is_asked_for_and_exported(running: RunningRelay, api: httpx.AsyncClient) -> None:
+    actors = running.actors
+    plug = await running.connect()
+    path = f"/plugs/{to_hex(actors.plug)}"
+    missing = await api.get(f"{path}/key")
+    assert (missing.status_code, missing.json()["code"]) == (404, "not_enrolled")
+    posting = asyncio.create_task(api.post(f"{path}/enrolments", json={"epoch": 5}))
+    assert (await plug.expect("enrol"))["epoch"] == 5
+    message = enrolment(5)
+    await plug.send(message.frame())
+    posted = await posting
+    expected = message.to_wire() | {"chain_id": actors.chain_id, "contract": to_hex(actors.contract), "retirements": []}
+    assert (posted.status_code, posted.json()) == (201, expected)
+    assert (await api.get(f"{path}/key")).json() == expected
+
+
+async def test_a_plug_without_a_host_or_with_a_later_epoch_says_so(running: RunningRelay, api: httpx.AsyncClient) -> None:
+    plug = await running.connect()
+    for code, status in (("no_host", 422), ("stale_epoch", 409)):
+        posting = asyncio.create_task(api.post(f"/plugs/{to_hex(running.actors.plug)}/enrolments", json={"epoch": None}))
+        await plug.expect("enrol")
+        await plug.send({"type": "refused", "code": code, "message": "said by the plug", "session": None})
+        posted = await posting
+        assert (posted.status_code, posted.json()) == (status, {"code": code, "message": "said by the plug"})
+
+
+@pytest.mark.parametrize(
+    "body", ['{"epoch": 0}', '{"epoch": -1}', '{"epoch": "5"}', '{"epoch": true}', '{"epoch": 18446744073709551616}', "{}", '{"epoch": 1, "host": 2}']
+)
+async def test_no_epoch_is_taken_for_one(running: RunningRelay, api: httpx.AsyncClient, body: str) -> None:
+    await running.connect()
+    path = f"/plugs/{to_hex(running.actors.plug)}/enrolments"
+    posted = await api.post(path, content=body, headers={"content-type": "application/json"})
+    assert (posted.status_code, posted.json()["code"]) == (422, "malformed")
+    assert (await api.post(path, content='{"epoch": 1}', headers={"content-type": "text/plain"})).status_code == 415
+
+
+async def test_a_plug_that_never_came_cannot_enrol(running: RunningRelay, api: httpx.AsyncClient) -> None:
+    posted = await api.post(f"/plugs/{to_hex(running.actors.plug)}/enrolments", json={"epoch": None})
+    assert (posted.status_code, posted.json()["code"]) == (404, "unknown_plug")

@@ -21,7 +21,7 @@ from wattseal.protocol.eip712 import domain_separator
 from wattseal.protocol.messages import ReceiptMessage
 from wattseal.relay.verify import check_receipt, check_session
 
-from tests.host_tools.conftest import Actors
+from tests.host_tools.conftest import Actors, P256Key
 
 ACTORS = Actors()
 VOUCHER = ACTORS.voucher()
@@ -212,3 +212,31 @@ def test_a_voucher_is_taken_if_the_contract_would_open_it(changes: dict[str, Any
 def test_a_voucher_for_another_chain_is_wrong_chain() -> None:
     with pytest.raises(WrongChain):
         check_session(OTHER_CHAIN, ACTORS.plug, ACTORS.session())
+
+
+P256_PLUG = P256Key(7)
+
+
+def p256_receipt(**changes: Any) -> tuple[Any, ReceiptMessage]:
+    """A voucher for a plug with a P-256 key, and that plug's receipt."""
+    voucher = ACTORS.voucher(plug=P256_PLUG.plug)
+    message = ACTORS.signed(ACTORS.receipt(ACTORS.session(voucher).session, 1, **changes), plug=P256_PLUG.plug)
+    return voucher, replace(message, signature=P256_PLUG.sign(message.receipt.digest(ACTORS.domain)))
+
+
+def test_a_receipt_of_a_p256_plug_passes() -> None:
+    voucher, message = p256_receipt()
+    check_receipt(ACTORS.domain, P256_PLUG.plug, voucher, message, [])
+
+
+def test_a_receipt_of_a_p256_plug_is_refused_where_another_key_signed_or_s_is_high() -> None:
+    voucher, message = p256_receipt()
+    digest = message.receipt.digest(ACTORS.domain)
+    for signature in (
+        P256Key(8).sign(digest),
+        P256_PLUG.sign(digest, is_high=True),
+        P256_PLUG.sign(bytes(32)),
+        signatures.sign(ACTORS.plug_key, digest),
+    ):
+        with pytest.raises(BadSignature):
+            check_receipt(ACTORS.domain, P256_PLUG.plug, voucher, replace(message, signature=signature), [])

@@ -1,6 +1,6 @@
 """Write plug/crypto/secp256k1_table.txt and p256_table.txt, the multiples of the base points that the firmware's comb adds up.
 
-python firmware/generate_secp256k1_table.py [--check]
+python firmware/generate_comb_tables.py [--check]
 
 The comb (Lim and Lee, 1994; signed digits as in Hamburg, 2012) reads a scalar as 8 teeth of 32 bits, each bit standing for +1 or -1.
 Line j, x and then y, 32 little-endian bytes each in hex, is the sum of +-2^(32 * i) * G over the teeth i = 0..7, where bit i of j gives the
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-COMMAND = "python firmware/generate_secp256k1_table.py"
+COMMAND = "python firmware/generate_comb_tables.py"
 TEETH = 8
 COLUMNS = 32
 
