@@ -44,6 +44,18 @@ def slots(store):
     return store.finalized_header.beacon.slot, store.optimistic_header.beacon.slot
 
 
+def test_a_checkpoint_is_one_block():
+    block, other = CHAIN.block(16), CHAIN.block(16, parent_root=b"\1" * 32)
+    with pytest.raises(BadUpdate, match="not the trusted"):
+        initialize_light_client_store(NETWORK, block.root, CHAIN.bootstrap(other))
+    foreign = replace(CHAIN.bootstrap(block), current_sync_committee=CHAIN.committee(1).public)
+    with pytest.raises(BadUpdate, match="not in the block's state"):
+        initialize_light_client_store(NETWORK, block.root, foreign)
+    stuffed = replace(block.header, execution=replace(block.header.execution, block_number=17))
+    with pytest.raises(BadUpdate, match="not the block's"):
+        initialize_light_client_store(NETWORK, block.root, replace(CHAIN.bootstrap(block), header=stuffed))
+
+
 @pytest.mark.parametrize(("count", "finalized"), [(1, 16), (21, 16), (22, 24), (32, 24)])
 def test_two_thirds_make_final(store, count, finalized):
     process(store, update(40, bits=signed_by(count)))
@@ -203,8 +215,8 @@ def test_a_better_update_is_kept(store):
         update(40, bits=signed_by(21)),
         update(41, bits=signed_by(32), parts=""),
         update(PERIOD - 1, signature_slot=PERIOD, bits=signed_by(32)),  # the committee of a period that is over
-        update(40, bits=signed_by(22), parts="committee"),
-        CHAIN.update(CHAIN.block(PERIOD + 5, finalized=final_before), bits=signed_by(32)),  # final in the period before
+        update(40, bits=signed_by(32), parts="committee"),
+        CHAIN.update(CHAIN.block(PERIOD + 5, finalized=final_before), bits=signed_by(22)),  # final in the period before
         update(40, bits=signed_by(22)),
         update(40, bits=signed_by(30)),
         update(43, signature_slot=46),
