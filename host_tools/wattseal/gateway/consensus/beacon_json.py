@@ -45,8 +45,8 @@ def _open(network: Network, answer: object, header: str) -> tuple[dict[str, Any]
     label = fork_named(answer["version"]) if "version" in answer else None
     data: dict[str, Any] = answer["data"]
     try:
-        slot = Uint(8).from_json(data[header]["beacon"]["slot"])
-    except (KeyError, TypeError) as error:
+        slot = Uint(8).from_json(data[header].get("beacon", data[header])["slot"])
+    except (AttributeError, KeyError, TypeError) as error:
         raise BadUpdate(f"the object has no {header} with a slot") from error
     fork = network.fork(slot)
     if fork < Fork.ALTAIR:

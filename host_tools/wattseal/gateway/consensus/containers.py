@@ -132,6 +132,15 @@ CAPELLA_EXECUTION = Container(
 DENEB_EXECUTION = Container(ExecutionPayloadHeader, **CAPELLA_EXECUTION.fields, blob_gas_used=UINT64, excess_blob_gas=UINT64)
 
 
+class _AltairHeader(Container):
+    """Until 2023 nodes wrote light-client headers, then without execution part, as the beacon header itself."""
+
+    def from_json(self, value: object) -> LightClientHeader:
+        flat = isinstance(value, dict) and "beacon" not in value
+        header: LightClientHeader = super().from_json({"beacon": value} if flat else value)
+        return header
+
+
 class _SyncCommitteeType(Container):
     """The one that is not known is all zero bytes on the wire."""
 
@@ -164,11 +173,12 @@ class Schema:
         depth = {name: depth_of(getattr(gindices(fork), name)) for name in ("finalized_root", "current_sync_committee", "next_sync_committee")}
         kept = {name: depth_of(getattr(ELECTRA_GINDICES, name)) for name in depth}
         header: dict[str, Type] = {"beacon": BEACON_BLOCK_HEADER}
+        header_type = Container if fork >= Fork.CAPELLA else _AltairHeader
         if fork >= Fork.CAPELLA:
             execution_depth = depth_of(EXECUTION_PAYLOAD_GINDEX)
             header["execution"] = DENEB_EXECUTION if fork >= Fork.DENEB else CAPELLA_EXECUTION
             header["execution_branch"] = Branch(execution_depth, execution_depth)
-        self.header = Container(LightClientHeader, **header)
+        self.header = header_type(LightClientHeader, **header)
         self.sync_committee = _SyncCommitteeType(preset.sync_committee_size)
         self.sync_aggregate = Container(
             SyncAggregate, sync_committee_bits=Bitvector(preset.sync_committee_size), sync_committee_signature=ByteVector(96)

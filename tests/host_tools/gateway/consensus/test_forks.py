@@ -142,6 +142,28 @@ def test_the_generalised_indices_of_another_fork_are_refused(fork):
         process_light_client_update(here.network, started(here), foreign, 41)
 
 
+@pytest.mark.parametrize("part", ["finality_branch", "next_sync_committee_branch"])
+def test_what_stands_before_a_shorter_branch_is_zero(fork, part):
+    """In memory branches have Electra's depth; an object that did not come over the wire may hold anything there."""
+    chain = SimulatedChain(only(fork))
+    update = finalizing(chain, 40)
+    branch = getattr(update, part)
+    with pytest.raises(BadUpdate, match="attested state"):
+        process_light_client_update(chain.network, started(chain), replace(update, **{part: (b"\1" * 32, *branch[1:])}), 41)
+
+
+def test_headers_as_nodes_wrote_them_before_capella(fork):
+    chain = SimulatedChain(only(fork))
+    update = finalizing(chain, 40)
+    data = schema(MINIMAL_PRESET, fork).update.to_json(update)
+    flat = data | {name: data[name]["beacon"] for name in ("attested_header", "finalized_header")}
+    if fork < Fork.CAPELLA:
+        assert beacon_json.read_update(chain.network, {"data": flat}) == update
+    else:
+        with pytest.raises(BadUpdate, match="attested_header: an object has no beacon"):
+            beacon_json.read_update(chain.network, {"data": flat})
+
+
 def test_labels(fork):
     chain = SimulatedChain(only(fork))
     types = schema(MINIMAL_PRESET, fork)

@@ -117,7 +117,7 @@ def test_a_mainnet_committee_beside_remerkleable(chains):
 
 @pytest.mark.parametrize("part", [*PARTS, "store"])
 @given(data=st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_hostile_bytes(part, data):
     """Whatever comes is refused, or is the one encoding of a value."""
     fork = data.draw(st.sampled_from(FORKS))
@@ -135,7 +135,7 @@ def test_hostile_bytes(part, data):
 
 
 @given(data=st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_hostile_offsets(data):
     """A right encoding with some of its bytes replaced: refused, or again the one encoding of a value."""
     fork = data.draw(st.sampled_from(FORKS))
@@ -163,7 +163,7 @@ JSON = st.recursive(
 
 
 @given(answer=JSON)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_hostile_json(answer):
     for read in (beacon_json.read_bootstrap, beacon_json.read_update, beacon_json.read_finality_update, beacon_json.read_optimistic_update):
         for wrapped in (answer, {"data": {"header": {"beacon": answer}, "attested_header": answer}}):
