@@ -11,7 +11,7 @@ from remerkleable.byte_arrays import ByteList, ByteVector
 from remerkleable.complex import Container, Vector
 from wattseal.errors import BadUpdate, UnsupportedFork
 from wattseal.gateway.consensus import beacon_json
-from wattseal.gateway.consensus.containers import schema
+from wattseal.gateway.consensus.containers import ExecutionPayloadHeader, schema
 from wattseal.gateway.consensus.networks import MAINNET, MAINNET_PRESET, MINIMAL_PRESET, Fork
 from wattseal.gateway.consensus.ssz import Uint
 
@@ -150,6 +150,17 @@ def test_hostile_offsets(data):
     except BadUpdate:
         return
     assert ours.encode(value) == bytes(raw)
+
+
+@pytest.mark.parametrize("by", [-1, 1, 4, 1 << 31])
+def test_offsets_leave_no_gap(by):
+    execution = schema(MINIMAL_PRESET, Fork.FULU).header.fields["execution"]
+    raw = execution.encode(ExecutionPayloadHeader(extra_data=b"some more"))
+    before = sum(field.size for name, field in list(execution.fields.items())[: list(execution.fields).index("extra_data")])
+    offset = int.from_bytes(raw[before : before + 4], "little")
+    assert raw[offset:] == b"some more"
+    with pytest.raises(BadUpdate):
+        execution.decode(raw[:before] + (offset + by).to_bytes(4, "little") + raw[before + 4 :])
 
 
 JSON = st.recursive(
