@@ -7,13 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from remerkleable.basic import uint64, uint256
 from remerkleable.bitfields import Bitvector
-from remerkleable.byte_arrays import ByteList, ByteVector
+from remerkleable.byte_arrays import ByteList as TheirByteList
+from remerkleable.byte_arrays import ByteVector
 from remerkleable.complex import Container, Vector
 from wattseal.errors import BadUpdate, UnsupportedFork
 from wattseal.gateway.consensus import beacon_json
 from wattseal.gateway.consensus.containers import ExecutionPayloadHeader, schema
 from wattseal.gateway.consensus.networks import MAINNET, MAINNET_PRESET, MINIMAL_PRESET, Fork
-from wattseal.gateway.consensus.ssz import Uint
+from wattseal.gateway.consensus.ssz import Branch, ByteList, Uint
 
 FORKS = list(Fork)[1:]
 Bytes32 = ByteVector[32]
@@ -39,7 +40,7 @@ class CapellaExecution(Container):
     gas_limit: uint64
     gas_used: uint64
     timestamp: uint64
-    extra_data: ByteList[32]
+    extra_data: TheirByteList[32]
     base_fee_per_gas: uint256
     block_hash: Bytes32
     transactions_root: Bytes32
@@ -82,7 +83,7 @@ def filled(kind, random):
         return kind(**{name: filled(field, random) for name, field in kind.fields().items()})
     if issubclass(kind, (uint64, uint256)):
         return kind(random.getrandbits(8 * kind.type_byte_length()))
-    if issubclass(kind, ByteList):
+    if issubclass(kind, TheirByteList):
         return kind(random.randbytes(random.randrange(33)))
     if issubclass(kind, ByteVector):
         return kind(random.randbytes(kind.type_byte_length()))
@@ -161,6 +162,22 @@ def test_offsets_leave_no_gap(by):
     assert raw[offset:] == b"some more"
     with pytest.raises(BadUpdate):
         execution.decode(raw[:before] + (offset + by).to_bytes(4, "little") + raw[before + 4 :])
+
+
+def test_lists_have_their_bounds():
+    extra_data = ByteList(32)
+    assert extra_data.from_json("0x" + "ab" * 32) == b"\xab" * 32
+    for read, value in ((extra_data.decode, bytes(33)), (extra_data.from_json, "0x" + "00" * 33)):
+        with pytest.raises(BadUpdate, match="33 bytes where at most 32 belong"):
+            read(value)
+    branch = Branch(5, 6)
+    zero = "0x" + "00" * 32
+    assert branch.from_json([zero] * 5) == (bytes(32),) * 6
+    for length in (0, 4, 6):
+        with pytest.raises(BadUpdate, match="array of 5"):
+            branch.from_json([zero] * length)
+        with pytest.raises(BadUpdate, match="where 160 belong"):
+            branch.decode(bytes(32 * length))
 
 
 JSON = st.recursive(
