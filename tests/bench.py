@@ -3,7 +3,6 @@
 Writes build/bench.json and prints the table. No figure makes it fail; a wrong result of what is measured does.
 """
 
-import hashlib
 import json
 import os
 import platform
@@ -18,6 +17,7 @@ from typing import Any
 
 import bench_accuracy
 import bench_embit
+import bench_gas
 import bench_resources
 import differential
 import instructions
@@ -29,31 +29,19 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from wattseal.demo.driver import Driver
-from wattseal.demo.processes import CHAIN_ID, ROOT, Chain
+from wattseal.demo.processes import ROOT
 from wattseal.demo.replay import CAR_CURRENT_MA, Replay
-from wattseal.gateway.client import Gateway
-from wattseal.gateway.contract import call_data
-from wattseal.gateway.submit import deploy
-from wattseal.gateway.wallet import Wallet
 from wattseal.protocol import ocmf, signatures
-from wattseal.protocol.messages import Receipt, ReceiptMessage, SessionMessage, Voucher
-from wattseal.protocol.typed_data import FLAG_FINAL, START_WINDOW_S
+from wattseal.protocol.messages import ReceiptMessage, SessionMessage
 from wattseal.store import Added, Store
 
 FOLDER = ROOT / "build/bench"
 TREES = ROOT / "build/firmware/socket_10a"
 PORTS = {"x64": "512k", "x86": "128k"}  # heap while time is measured; 128 KB is about what a plain ESP32 has left
 START = 1_772_000_000
-ACTIVE_S = 3700  # so that the final receipt comes after the start window: the contract frees the session's slot
 RECEIPTS = 1000
 SLICE_S = 60
 HOUR_S = 3600
-
-BASE_GAS = 21_000
-SIGNATURE_GAS = 3_000
-NEW_SLOT_GAS = 2_100 + 20_000
-CHANGED_SLOT_GAS = 2_100 + 2_900
-FREED_SLOT_REFUND = 4_800
 
 
 @dataclass(frozen=True)
@@ -145,66 +133,20 @@ def native_code_size() -> Iterator[Row]:
     yield Row("native code for xtensawin", "bytes", sum(native_code.tree().values()), "limit", native_code.LIMIT)
 
 
-def key(name: str) -> bytes:
-    """Return a secret that is the same in every run, so that calldata and thus gas are, too."""
-    return hashlib.sha256(name.encode()).digest()
-
-
-def voucher(nonce: int, issued_at: int) -> Voucher:
-    driver, host, plug = (signatures.address(key(name)) for name in ("driver", "host", "plug"))
-    terms = {"pricePerKwh": 10**14, "pricePerHour": 10**13, "maxPowerW": 3000, "cap": 5 * 10**15}
-    times = {"issuedAt": issued_at, "validUntil": issued_at + 86_400}
-    return Voucher(driver=driver, host=host, plug=plug, token=bytes(20), funding=0, nonce=nonce, **terms, **times)
-
-
-def receipt(session: bytes, issued_at: int, sequence: int) -> Receipt:
-    times = {"startedAt": issued_at, "asOf": issued_at + ACTIVE_S, "activeSeconds": ACTIVE_S}
-    return Receipt(
-        session=session, sequence=sequence, registerWh=1_000_000, energyWh=2000 + sequence, flags=FLAG_FINAL, evidence=key("evidence"), **times
-    )
-
-
-def floor(call: bytes, signature_count: int, slots: int, logs: list[tuple[int, int]], refund: int = 0) -> int:
-    """Return the least gas of a transaction with this calldata, these slots and logs (topics, data bytes): docs/performance.md."""
-    zeros = call.count(0)
-    calldata = 4 * zeros + 16 * (len(call) - zeros)
-    logged = sum(375 + 375 * topics + 8 * data for topics, data in logs)
-    used = BASE_GAS + calldata + SIGNATURE_GAS * signature_count + slots + logged
-    least_for_data = BASE_GAS + 10 * zeros + 40 * (len(call) - zeros)  # EIP-7623
-    return max(used - min(refund, used // 5), least_for_data)
-
-
 def gas() -> Iterator[Row]:
-    with Chain(FOLDER, START) as chain:
-        for name in ("owner", "driver", "host"):
-            chain.fund(signatures.address(key(name)), 10**18)
-        contract = deploy(chain.url, CHAIN_ID, key("owner"))
-        wallet = Wallet(chain.url, contract, CHAIN_ID, key("driver"))
-        gateway = Gateway(chain.url, contract, CHAIN_ID, key("host"))
-        for number, (balances, slot_gas) in enumerate((("new balances", NEW_SLOT_GAS), ("known balances", CHANGED_SLOT_GAS)), 1):
-            issued_at = START + number * 10_000
-            chain.follow(issued_at)
-            terms = voucher(number, issued_at)
-            session = terms.digest(wallet.domain)
-            call = call_data("open", terms, wallet.sign(terms))  # as Wallet.open sends it
-            used = wallet.submit(call, value=terms.cap).receipt.gas_used
-            if number == 1:
-                yield Row("open", "gas", used, "floor", floor(call, 0, NEW_SLOT_GAS, [(4, 32)]))
-            chain.follow(issued_at + max(ACTIVE_S, START_WINDOW_S + 1))
-            final = receipt(session, issued_at, 1)
-            signature = signatures.sign(key("plug"), final.digest(wallet.domain))
-            used = gateway.settle(terms, final, signature).gas_used
-            least = floor(call_data("settle", terms, final, signature), 1, CHANGED_SLOT_GAS + 2 * slot_gas, [(3, 64), (3, 32)], FREED_SLOT_REFUND)
-            yield Row(f"final settle, {balances}", "gas", used, "floor", least)
+    for found in bench_gas.gas(FOLDER):
+        yield Row(found.name, "gas" if "bytes" not in found.name else "", found.used, "floor", found.floor)
+    for found in bench_gas.checks(FOLDER):
+        yield Row(found.name, "gas", found.used, "without", found.floor)
 
 
 def store() -> Iterator[Row]:
-    terms = voucher(1, START)
-    session, plug = key("session"), terms.plug
-    signature = signatures.sign(key("plug"), session)
+    terms = bench_gas.voucher(1, START)
+    session, plug = bench_gas.key("session"), terms.plug
+    signature = signatures.sign(bench_gas.key("plug"), session)
     messages = []
     for sequence in range(RECEIPTS):
-        reading = replace(receipt(session, START, sequence), flags=0)
+        reading = replace(bench_gas.receipt(session, START, sequence), flags=0)
         messages.append(ReceiptMessage(reading, signature, ocmf.build(reading, plug, "0.1.0", bytes(16), bytes(32))))
     kept = Store(FOLDER / "relay.sqlite")
     kept.add_voucher(SessionMessage(session, terms, signature))
@@ -227,7 +169,7 @@ def store() -> Iterator[Row]:
 def simulator() -> Iterator[Row]:
     with Replay(FOLDER / "replay", START) as replay:
         page = replay.connected()
-        driver = Driver(replay.chain, replay.contract, key("driver"))
+        driver = Driver(replay.chain, replay.contract, bench_gas.key("driver"))
         offer = replay.relay.get(f"/plugs/{page['plug']}/offer")
         session = driver.start(replay.relay, driver.voucher(offer, replay.host))
         before = replay.plug.ask(cmd="plug_in", energy_wh=100_000, current_ma=CAR_CURRENT_MA)

@@ -7,8 +7,8 @@
 DOMAIN_NAME: constant(String[8]) = "Wattseal"
 DOMAIN_VERSION: constant(String[1]) = "1"
 
-FLAG_FINAL: constant(uint32) = 1
-KNOWN_FLAGS: constant(uint32) = 255
+FLAG_FINAL: constant(uint256) = 1
+KNOWN_FLAGS: constant(uint256) = 255
 
 START_WINDOW: constant(uint256) = 3600  # s
 MAX_SESSION: constant(uint256) = 864000  # s
@@ -40,6 +40,22 @@ def hash_voucher(values: Voucher) -> bytes32:
     return keccak256(abi_encode(VOUCHER_TYPE_HASH, values))
 
 
+# the words of a Voucher as they were signed, not checked
+struct VoucherWords:
+    driver: uint256
+    host: uint256
+    plug: uint256
+    token: uint256
+    funding: uint256
+    pricePerKwh: uint256
+    pricePerHour: uint256
+    maxPowerW: uint256
+    cap: uint256
+    issuedAt: uint256
+    validUntil: uint256
+    nonce: uint256
+
+
 struct Receipt:
     session: bytes32
     sequence: uint32
@@ -60,6 +76,19 @@ RECEIPT_TYPE_HASH: constant(bytes32) = keccak256("Receipt(bytes32 session,uint32
 def hash_receipt(values: Receipt) -> bytes32:
     # every field is one word, so the ABI encoding is EIP-712's encodeData of a Receipt
     return keccak256(abi_encode(RECEIPT_TYPE_HASH, values))
+
+
+# the words of a Receipt as they were signed, not checked
+struct ReceiptWords:
+    session: bytes32
+    sequence: uint256
+    startedAt: uint256
+    asOf: uint256
+    activeSeconds: uint256
+    registerWh: uint256
+    energyWh: uint256
+    flags: uint256
+    evidence: bytes32
 
 
 struct Enrol:

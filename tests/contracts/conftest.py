@@ -10,17 +10,23 @@ from types import SimpleNamespace
 import boa
 import pytest
 from boa.util.abi import Address
+from boa.vm.py_evm import deregister_raw_precompile, register_raw_precompile
 from eth_account import Account
 from eth_account.messages import encode_typed_data
+from eth_utils import keccak
+
+from tests.contracts import p256
 
 ROOT = Path(__file__).resolve().parents[2]
 START = 1_772_374_800  # chain time when a test begins
 ZERO_ADDRESS = "0x" + "00" * 20
 CAP = 10**16
+LOCK, TAB = 0, 1  # a voucher's funding
 
 
 @pytest.fixture(autouse=True)
-def anchor(wattseal):
+def anchor(wattseal, internals, token):
+    """Let nothing outlive a test. What lives longer is deployed before the first one: boa remembers which slots an address ever used."""
     with boa.env.anchor():
         yield
 
@@ -38,6 +44,7 @@ def actors():
         other_driver=Account.from_key(b"\x02" * 32),
         plug=Account.from_key(b"\x03" * 32),
         other_plug=Account.from_key(b"\x04" * 32),
+        p256_plug=p256.P256Account(5),
         host=Address("0x" + "0a" * 20),
         other_host=Address("0x" + "0b" * 20),
         relay=Address("0x" + "0c" * 20),
@@ -55,9 +62,23 @@ def source():
 
 
 @pytest.fixture(scope="session")
-def wattseal(source):
+def p256_precompile():
+    """Give boa's chain, which stops at the rules of Prague, the precompile of EIP-7951."""
+    register_raw_precompile(p256.PRECOMPILE, p256.precompile)
+    yield
+    deregister_raw_precompile(p256.PRECOMPILE)
+
+
+@pytest.fixture(scope="session")
+def wattseal(source, p256_precompile):
     boa.env.timestamp = START
     return source.deploy()
+
+
+@pytest.fixture(scope="session")
+def storage_slots():
+    """Return the slot of each mapping, from the file where the gateway's storage proofs look."""
+    return json.loads((ROOT / "host_tools/wattseal/gateway/wattseal_contract.json").read_text())["storage_slots"]
 
 
 @pytest.fixture(scope="session")
@@ -72,6 +93,46 @@ def internals(internals_source, wattseal):
     return internals_source.deploy()
 
 
+@pytest.fixture(scope="session")
+def registry_source():
+    return boa.load_partial(str(ROOT / "contracts/src/Registry.vy"))
+
+
+@pytest.fixture(scope="session")
+def registry(registry_source, wattseal, actors):
+    for payer in (actors.host, actors.other_host):
+        boa.env.set_balance(payer, 10**30)
+    return registry_source.deploy(wattseal.address)
+
+
+@pytest.fixture(scope="session")
+def enrol(registry, sign, actors):
+    """Return a function with which a stranger submits a plug's statement that it charges for a host."""
+
+    def enrol(plug, host, epoch=1, sender=None):
+        values = {"plug": plug.address, "host": host, "epoch": epoch}
+        registry.enrol(tuple(values.values()), sign(plug, "Enrol", values), sender=sender or actors.stranger)
+
+    return enrol
+
+
+@pytest.fixture(scope="session")
+def make_listing():
+    def make_listing(**changes):
+        listing = {
+            "ratedPowerW": 2300,
+            "token": "0x" + "00" * 20,
+            "pricePerKwh": 3 * 10**14,
+            "pricePerHour": 10**14,
+            "isOffered": True,
+            "metadataHash": b"\x4d" * 32,
+            "uri": "ipfs://bafkreigh2akiscaildc",
+        }
+        return tuple((listing | changes).values())
+
+    return make_listing
+
+
 @pytest.fixture
 def wallet(wallet_source):
     """Return a contract that is driver, host or receiver."""
@@ -84,8 +145,52 @@ def wallet_source():
 
 
 @pytest.fixture(scope="session")
+def token(actors):
+    """Return an honest token, of which driver and relay have plenty."""
+    token = boa.load(str(Path(__file__).parent / "mocks/token.vy"))
+    for owner in (actors.driver.address, actors.other_driver.address, actors.relay):
+        token.mint(owner, 2**130)
+    return token
+
+
+@pytest.fixture(scope="session")
+def hostile_token(actors):
+    """Return a token that returns nothing and does what a test says, of which driver and relay have plenty."""
+    token = boa.load(str(Path(__file__).parent / "mocks/hostile_token.vy"))
+    for owner in (actors.driver.address, actors.relay):
+        token.mint(owner, 2**100)
+    return token
+
+
+@pytest.fixture(scope="session")
+def sign_for_token(wattseal, token):
+    """Return a function that signs a Permit or a ReceiveWithAuthorization of a voucher's cap to the contract: r || s || v, v 0 or 1."""
+    fields = {
+        "Permit": ["address owner", "address spender", "uint256 value", "uint256 nonce", "uint256 deadline"],
+        "ReceiveWithAuthorization": [
+            *("address from", "address to", "uint256 value", "uint256 validAfter", "uint256 validBefore", "bytes32 nonce"),
+        ],
+    }
+
+    def sign_for_token(account, type_name, voucher, **changes):
+        names = [field.split()[1] for field in fields[type_name]]
+        if type_name == "Permit":
+            values = [voucher["driver"], wattseal.address, voucher["cap"], token.nonces(voucher["driver"]), voucher["validUntil"]]
+        else:
+            session = wattseal.session_of(tuple(voucher.values()))
+            values = [voucher["driver"], wattseal.address, voucher["cap"], 0, voucher["validUntil"], session]
+        domain = {"name": "Token", "chainId": boa.env.evm.patch.chain_id, "verifyingContract": str(token.address)}
+        types = {type_name: [dict(zip(("type", "name"), field.split(), strict=True)) for field in fields[type_name]]}
+        message = encode_typed_data(domain, types, dict(zip(names, values, strict=True)) | changes)
+        signature = account.sign_message(message).signature
+        return signature[:64] + bytes([signature[64] - 27])
+
+    return sign_for_token
+
+
+@pytest.fixture(scope="session")
 def sign(wattseal, definition):
-    """Return a function of account, type name and values that makes r || s || v with eth_account; the domain can be changed."""
+    """Return a function of account, type name and values that signs what eth_account hashes; the domain can be changed."""
 
     def sign(account, type_name, values, chain_id=None, contract=None):
         domain = definition["domain"] | {
@@ -93,7 +198,10 @@ def sign(wattseal, definition):
             "verifyingContract": str(contract or wattseal.address),
         }
         fields = [{"type": kind, "name": field} for kind, field in definition["types"][type_name]]
-        signature = account.sign_message(encode_typed_data(domain, {type_name: fields}, values)).signature
+        message = encode_typed_data(domain, {type_name: fields}, values)
+        if isinstance(account, p256.P256Account):
+            return account.sign_digest(keccak(b"\x19\x01" + message.header + message.body))
+        signature = account.sign_message(message).signature
         return signature[:64] + bytes([signature[64] - 27])
 
     return sign
@@ -146,23 +254,64 @@ def make_receipt(wattseal):
 
 @pytest.fixture(scope="session")
 def open_session(wattseal):
-    """Return a function with which the driver opens the session of a voucher."""
+    """Return a function with which the driver opens the session of a voucher; tokens were approved."""
 
     def open_session(voucher):
-        wattseal.open(tuple(voucher.values()), b"", value=voucher["cap"], sender=voucher["driver"])
+        value = voucher["cap"] if voucher["token"] == ZERO_ADDRESS else 0
+        wattseal.open(tuple(voucher.values()), b"", value=value, sender=voucher["driver"])
 
     return open_session
 
 
-@pytest.fixture(scope="session")
-def settle(wattseal, actors, sign):
-    """Return a function with which the relay settles a receipt, signed by the plug unless a signature is given."""
+def word(value):
+    """Return a value as the word that was signed."""
+    return value if isinstance(value, int | bytes) else int(value, 16)
 
-    def settle(voucher, receipt, signature=None):
+
+def signature_words(signature):
+    """Return the words of a signature's bytes: r, s, v, 0 or r, s, x, y; zeros of none."""
+    return [int.from_bytes(signature[start : start + 32], "big") for start in range(0, 128, 32)]
+
+
+@pytest.fixture(scope="session")
+def claim(actors, sign):
+    """Return a function that makes the claim of a receipt, signed by the plug, and for a tab by the driver, unless signatures are given."""
+
+    def claim(voucher, receipt, signature=None, driver_signature=None):
         signature = sign(actors.plug, "Receipt", receipt) if signature is None else signature
-        wattseal.settle(tuple(voucher.values()), tuple(receipt.values()), signature, sender=actors.relay)
+        if driver_signature is None:
+            drivers = {account.address: account for account in (actors.driver, actors.other_driver)}
+            driver_signature = sign(drivers[voucher["driver"]], "Voucher", voucher) if voucher["funding"] == TAB else b""
+        words = [tuple(map(word, struct.values())) for struct in (voucher, receipt)]
+        return *words, signature_words(signature), signature_words(driver_signature)[:3]
+
+    return claim
+
+
+@pytest.fixture(scope="session")
+def settle(wattseal, actors, claim):
+    """Return a function with which the relay settles a receipt, signed as `claim` says."""
+
+    def settle(voucher, receipt, signature=None, driver_signature=None):
+        wattseal.settle(claim(voucher, receipt, signature, driver_signature), sender=actors.relay)
 
     return settle
+
+
+@pytest.fixture(scope="session")
+def deposit(wattseal):
+    """Return a function with which a voucher's driver puts coins into its tab."""
+
+    def deposit(voucher, amount):
+        wattseal.deposit(voucher["driver"], voucher["host"], voucher["plug"], ZERO_ADDRESS, amount, value=amount, sender=voucher["driver"])
+
+    return deposit
+
+
+@pytest.fixture(scope="session")
+def tab_of(wattseal):
+    """Return a function that gives balance and exit time of a voucher's tab."""
+    return lambda voucher: wattseal.tab_of(*(voucher[party] for party in ("driver", "host", "plug", "token")))
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 import boa
 import pytest
 
+COIN = "0x" + "00" * 20  # the token of the native coin
 CLOSED = 2
 START_WINDOW_S = 3600
 GRACE_S = 14 * 86_400
@@ -14,9 +15,9 @@ def test_the_host_releases_what_is_not_paid(wattseal, opened, make_receipt, sett
     wattseal.release(tuple(opened.values()), sender=opened["host"])
     (event,) = wattseal.get_logs()
     due = due_of(opened, receipt)
-    assert (event.session, event.driver, event.rest) == (receipt["session"], opened["driver"], opened["cap"] - due)
-    assert wattseal.balance_of(opened["driver"]) == opened["cap"] - due
-    assert wattseal.balance_of(opened["host"]) == due
+    assert (event.session, event.driver, event.paid) == (receipt["session"], opened["driver"], due)
+    assert wattseal.balance_of(opened["driver"], COIN) == opened["cap"] - due
+    assert wattseal.balance_of(opened["host"], COIN) == due
 
 
 def test_nobody_else_releases(wattseal, actors, opened):
@@ -57,8 +58,8 @@ def test_anyone_refunds_what_is_not_paid_to_the_driver(wattseal, actors, opened,
     settle(opened, receipt)
     boa.env.timestamp = opened["validUntil"] + GRACE_S + 1
     wattseal.refund(tuple(opened.values()), sender=actors.stranger)
-    assert wattseal.balance_of(opened["driver"]) == opened["cap"] - due_of(opened, receipt)
-    assert wattseal.balance_of(actors.stranger) == 0
+    assert wattseal.balance_of(opened["driver"], COIN) == opened["cap"] - due_of(opened, receipt)
+    assert wattseal.balance_of(actors.stranger, COIN) == 0
     assert wattseal.state_of(receipt["session"]) == (0, 0)
 
 
@@ -70,7 +71,7 @@ def test_a_session_paid_in_full_closes_without_a_rest(wattseal, make_voucher, op
     settle(voucher, make_receipt(voucher))
     boa.env.timestamp += GRACE_S + 1
     getattr(wattseal, way)(tuple(voucher.values()), sender=voucher["host"])
-    assert wattseal.balance_of(voucher["driver"]) == 0
+    assert wattseal.balance_of(voucher["driver"], COIN) == 0
 
 
 @pytest.mark.parametrize(("after_deadline", "claimable"), [(-GRACE_S, True), (-1, True), (0, True), (1, False), (2, False), (10**9, False)])
@@ -80,9 +81,9 @@ def test_exactly_one_of_settle_and_refund_is_possible(wattseal, actors, opened, 
         with boa.reverts("too_early"):
             wattseal.refund(tuple(opened.values()), sender=actors.driver.address)
         settle(opened, make_receipt(opened))
-        assert wattseal.balance_of(opened["host"]) > 0
+        assert wattseal.balance_of(opened["host"], COIN) > 0
     else:
         with boa.reverts("too_late"):
             settle(opened, make_receipt(opened))
         wattseal.refund(tuple(opened.values()), sender=actors.stranger)
-        assert wattseal.balance_of(opened["driver"]) == opened["cap"]
+        assert wattseal.balance_of(opened["driver"], COIN) == opened["cap"]

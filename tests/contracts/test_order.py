@@ -4,6 +4,7 @@ import boa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+COIN = "0x" + "00" * 20  # the token of the native coin
 FINAL = 1
 REVERTS = {"lower", "nothing_due", "not_open"}
 
@@ -41,5 +42,5 @@ def test_order_and_duplicates_do_not_matter(wattseal, make_voucher, make_receipt
                 reasons.append(str(error))
         assert all(any(code in reason for code in REVERTS) for reason in reasons)
         due = due_of(voucher, receipts[-1])
-        assert wattseal.balance_of(voucher["host"]) == due
-        assert wattseal.balance_of(voucher["driver"]) == cap - due
+        assert wattseal.balance_of(voucher["host"], COIN) == due
+        assert wattseal.balance_of(voucher["driver"], COIN) == cap - due

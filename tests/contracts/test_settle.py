@@ -3,6 +3,7 @@
 import boa
 import pytest
 
+COIN = "0x" + "00" * 20  # the token of the native coin
 OPEN, CLOSED = 1, 2
 FINAL = 1
 START_WINDOW_S = 3600
@@ -10,7 +11,7 @@ GRACE_S = 14 * 86_400
 
 
 def balances(wattseal, voucher):
-    return wattseal.balance_of(voucher["driver"]), wattseal.balance_of(voucher["host"])
+    return wattseal.balance_of(voucher["driver"], COIN), wattseal.balance_of(voucher["host"], COIN)
 
 
 def test_an_interim_receipt_pays_the_host_and_leaves_the_session_open(wattseal, opened, make_receipt, settle, due_of):
@@ -21,7 +22,7 @@ def test_an_interim_receipt_pays_the_host_and_leaves_the_session_open(wattseal, 
     assert due == 2 * 3 * 10**14 + 10**14
     assert wattseal.state_of(receipt["session"]) == (OPEN, due)
     assert balances(wattseal, opened) == (0, due)
-    assert (event.session, event.host, event.energyWh, event.paid) == (receipt["session"], opened["host"], 2000, due)
+    assert (event.session, event.host, event.energyWh, event.paid, event.closed) == (receipt["session"], opened["host"], 2000, due, False)
 
 
 def test_a_later_receipt_pays_the_difference(wattseal, opened, make_receipt, settle, due_of):
@@ -34,11 +35,10 @@ def test_a_later_receipt_pays_the_difference(wattseal, opened, make_receipt, set
 def test_a_final_receipt_pays_closes_and_refunds_the_rest(wattseal, opened, make_receipt, settle, due_of):
     receipt = make_receipt(opened, flags=FINAL)
     settle(opened, receipt)
-    settled, closed = wattseal.get_logs()
+    (event,) = wattseal.get_logs()
     due = due_of(opened, receipt)
     assert balances(wattseal, opened) == (opened["cap"] - due, due)
-    assert settled.paid == due
-    assert (closed.session, closed.driver, closed.rest) == (receipt["session"], opened["driver"], opened["cap"] - due)
+    assert (event.session, event.paid, event.closed) == (receipt["session"], due, True)
 
 
 def test_a_final_receipt_of_what_is_paid_already_closes(wattseal, opened, make_receipt, settle, due_of):
@@ -157,7 +157,7 @@ def test_a_start_outside_the_window_is_refused(opened, make_receipt, settle):
 @pytest.mark.parametrize("after", [0, START_WINDOW_S])
 def test_a_start_at_the_windows_edges_is_paid(wattseal, opened, make_receipt, settle, after):
     settle(opened, make_receipt(opened, startedAt=opened["issuedAt"] + after, activeSeconds=10))
-    assert wattseal.balance_of(opened["host"]) > 0
+    assert wattseal.balance_of(opened["host"], COIN) > 0
 
 
 def test_a_receipt_before_its_start_is_refused(opened, make_receipt, settle):
@@ -177,7 +177,7 @@ def test_a_receipt_ahead_of_chain_time_waits(wattseal, opened, make_receipt, set
         settle(opened, receipt)
     boa.env.timestamp += 1
     settle(opened, receipt)
-    assert wattseal.balance_of(opened["host"]) > 0
+    assert wattseal.balance_of(opened["host"], COIN) > 0
 
 
 def test_a_receipt_after_the_vouchers_end_is_refused(wattseal, opened, make_receipt, settle):
@@ -185,7 +185,7 @@ def test_a_receipt_after_the_vouchers_end_is_refused(wattseal, opened, make_rece
     with boa.reverts("bad_times"):
         settle(opened, make_receipt(opened, asOf=opened["validUntil"] + 1))
     settle(opened, make_receipt(opened, asOf=opened["validUntil"]))
-    assert wattseal.balance_of(opened["host"]) > 0
+    assert wattseal.balance_of(opened["host"], COIN) > 0
 
 
 def test_the_time_for_claims_ends(opened, make_receipt, settle):

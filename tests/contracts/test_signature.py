@@ -18,6 +18,7 @@ def malleated(signature):
     return signature[:32] + word(SECP256K1_N - int.from_bytes(signature[32:64], "big")) + bytes([1 - signature[64]])
 
 
+COIN = "0x" + "00" * 20  # the token of the native coin
 FORGERIES = {
     "malleated": malleated,
     "flipped v": lambda signature: signature[:64] + bytes([1 - signature[64]]),
@@ -30,9 +31,15 @@ FORGERIES = {
     "r of n": lambda signature: word(SECP256K1_N) + signature[32:],
     "s of n": lambda signature: signature[:32] + word(SECP256K1_N) + signature[64:],
     "r off the curve": lambda signature: word(5) + signature[32:],
-    "compact": lambda signature: signature[:64],
     "empty": lambda signature: b"",
 }
+# a receipt's signature comes as words, which have no length
+OF_OTHER_LENGTH = {
+    "compact": lambda signature: signature[:64],
+    "with a byte more": lambda signature: signature + b"\x00",
+    "of 128 bytes": lambda signature: signature.ljust(128, b"\x00"),
+}
+VOUCHER_FORGERIES = FORGERIES | {"compact": OF_OTHER_LENGTH["compact"]}
 
 
 @pytest.mark.parametrize("forge", FORGERIES.values(), ids=FORGERIES)
@@ -42,10 +49,10 @@ def test_a_receipt_takes_no_other_form(wattseal, actors, opened, make_receipt, s
     with boa.reverts("bad_signature"):
         settle(opened, receipt, forge(signature))
     settle(opened, receipt, signature)
-    assert wattseal.balance_of(opened["host"]) > 0
+    assert wattseal.balance_of(opened["host"], COIN) > 0
 
 
-@pytest.mark.parametrize("forge", FORGERIES.values(), ids=FORGERIES)
+@pytest.mark.parametrize("forge", VOUCHER_FORGERIES.values(), ids=VOUCHER_FORGERIES)
 def test_a_voucher_takes_no_other_form(wattseal, actors, voucher, sign, forge):
     signature = sign(actors.driver, "Voucher", voucher)
     with boa.reverts("bad_signature"):
@@ -60,6 +67,16 @@ def test_s_is_in_the_lower_half(internals, s, taken):
     digest = word(7)
     signer = keys.Signature(vrs=(0, 1, s)).recover_public_key_from_msg_hash(digest).to_checksum_address()
     assert internals.is_signed_by(signer, digest, word(1) + word(s) + b"\x00") is taken
+
+
+@pytest.mark.parametrize("change", OF_OTHER_LENGTH.values(), ids=OF_OTHER_LENGTH)
+def test_bytes_of_another_length_are_refused(internals, actors, change):
+    """For Registry and PlugShares too, which take bytes."""
+    digest = word(7)
+    signature = actors.plug.unsafe_sign_hash(digest).signature
+    signature = signature[:64] + bytes([signature[64] - 27])
+    assert internals.is_signed_by(actors.plug.address, digest, signature)
+    assert not internals.is_signed_by(actors.plug.address, digest, change(signature))
 
 
 @pytest.mark.parametrize("other", [{"chain_id": 5}, {"contract": "0x" + "77" * 20}], ids=["chain", "contract"])

@@ -6,6 +6,7 @@ from pathlib import Path
 import boa
 import pytest
 
+COIN = "0x" + "00" * 20  # the token of the native coin
 CASES = json.loads((Path(__file__).resolve().parents[1] / "vectors/typed_data.json").read_text())
 CONTRACT_TYPES = ("Voucher", "Receipt")
 
@@ -55,4 +56,4 @@ def test_after_a_chain_split_open_sessions_can_be_settled(wattseal, opened, make
     signature = sign(actors.plug, "Receipt", receipt)
     boa.env.evm.patch.chain_id += 1
     settle(opened, receipt, signature)
-    assert wattseal.balance_of(opened["host"]) > 0
+    assert wattseal.balance_of(opened["host"], COIN) > 0

@@ -62,8 +62,8 @@ class Visit:
         assert settlement["total_paid"] == due
         assert settlement["proof_verified"]
         assert self.driver.wallet.session_state(bytes.fromhex(self.session[2:])).status == STATUS_CLOSED
-        assert self.driver.wallet.balance_of(self.replay.host) == due
-        assert self.driver.wallet.balance_of(self.driver.wallet.address) == self.voucher.cap - due
+        assert self.driver.wallet.balance_of(self.replay.host, self.voucher.token) == due
+        assert self.driver.wallet.balance_of(self.driver.wallet.address, self.voucher.token) == self.voucher.cap - due
 
 
 def test_a_charge_is_paid_for_what_was_delivered(replay: Replay) -> None:

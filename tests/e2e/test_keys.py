@@ -75,11 +75,11 @@ def flash_of(folder: Path) -> Path:
     return folder / "flash"
 
 
-def rekey(folder: Path, entropy: str) -> subprocess.CompletedProcess[str]:
+def rekey(folder: Path, entropy: str, board: str = BOARD) -> subprocess.CompletedProcess[str]:
     """Do at the plug's own REPL, with the app stopped, what firmware/README.md says."""
     settings = json.loads((folder / "sim.json").read_text()) | {"control": []}
     (folder / "sim.json").write_text(json.dumps(settings))
-    path = [ROOT / "firmware/sim", ROOT / "build/firmware" / BOARD / "x64"]
+    path = [ROOT / "firmware/sim", ROOT / "build/firmware" / board / "x64"]
     environment = os.environ | {"MICROPYPATH": ":".join(map(str, path)) + ":.frozen", "WATTSEAL_SIM": str(folder / "sim.json")}
     command = [ROOT / "build/bin/micropython-x64", "-X", "heapsize=512k", "-c", f"from plug import rekey\nrekey.run({entropy!r})"]
     return subprocess.run(command, cwd=flash_of(folder), env=environment, capture_output=True, text=True, timeout=60, check=False)

@@ -1,4 +1,4 @@
-"""A plug whose key is in a secure element: its receipts reach the relay's store, its key is replaced, and a wrong chip is refused at boot."""
+"""A plug whose key is in a secure element: its receipts are stored and paid, its key is replaced, and a wrong chip is refused at boot."""
 
 import json
 import os
@@ -15,9 +15,10 @@ from wattseal.errors import LinkError
 from wattseal.protocol import signatures
 from wattseal.protocol.eip712 import domain_separator
 from wattseal.protocol.messages import Receipt, to_hex
-from wattseal.protocol.typed_data import FLAG_TRIP
+from wattseal.protocol.typed_data import FLAG_FINAL, FLAG_TRIP
 
 from tests.e2e.bench import Bench
+from tests.e2e.test_charge import Visit
 from tests.e2e.test_keys import enrolled
 
 ARRIVAL = 1_551_450_000
@@ -80,6 +81,12 @@ def test_receipts_signed_by_the_chip_reach_the_store_and_a_power_cut_changes_no_
         signature = bytes.fromhex(message["signature"][2:])
         assert signature[64:] == public_key
         assert to_hex(signatures.recover(Receipt.from_wire(message["receipt"]).digest(domain), signature)) == plug
+
+
+def test_a_charge_that_the_chip_signed_is_paid(replay: Replay) -> None:
+    visit = Visit(replay, 400)
+    state = visit.wait_for_receipt(FLAG_FINAL)
+    visit.check_paid(state["true_mwh"] / 1000)
 
 
 def test_a_new_key_is_made_in_the_other_slot_and_the_old_one_retires(replay: Replay, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from wattseal.gateway.contract import (
     Event,
     balance_slot,
     call_data,
+    claim,
     event_topic,
     events,
     session_slot,
@@ -72,12 +73,12 @@ class Gateway:
         """Return a session's proven state at the newest header. Raises RpcError, ProofError."""
         return self._state(self.headers.latest(), session)
 
-    def balance_of(self, owner: bytes) -> int:
-        """Return the proven balance of an address in the contract, in wei. Raises RpcError, ProofError."""
-        return proofs.storage(self.rpc, self.headers.latest(), self.contract, [balance_slot(owner)])[0]
+    def balance_of(self, owner: bytes, token: bytes) -> int:
+        """Return the proven balance of an address in the contract, in units of the token (20 bytes; zeros: wei). Raises RpcError, ProofError."""
+        return proofs.storage(self.rpc, self.headers.latest(), self.contract, [balance_slot(owner, token)])[0]
 
     def settle(self, voucher: Voucher, receipt: Receipt, plug_signature: bytes) -> Settlement:
-        """Have the contract pay for a receipt; return what is proven to have happened. `plug_signature` is 65 bytes.
+        """Have the contract pay for a receipt; return what is proven to have happened. `plug_signature` is 65 or 128 bytes.
 
         Safe to repeat: where the chain already paid for this receipt or a later one, that settlement is found, proven and returned.
         Raises SettlementRefused or Reverted when the receipt will not be paid, SubmissionError when it may be later, RpcError, ProofError.
@@ -92,11 +93,11 @@ class Gateway:
                 return self._accept(voucher, receipt, self._submit_settle(voucher, receipt, plug_signature))
             return self._earlier_settlement(voucher, receipt, header, state)
 
-    def withdraw(self, owner: bytes) -> int:
-        """Have the contract send an address's whole balance to it. Returns the proven amount in wei. Raises GatewayError."""
-        inclusion = self.submit(call_data("withdraw", owner))
+    def withdraw(self, owner: bytes, token: bytes) -> int:
+        """Have the contract send an address's whole balance of a token to it. Returns the proven amount in its units. Raises GatewayError."""
+        inclusion = self.submit(call_data("withdraw", owner, token))
         for event in events(inclusion.receipt, self.contract):
-            if event.name == "Withdrawn" and event.keys[0][-20:] == owner:
+            if _is_withdrawn(event, owner, token):
                 return event.words[0]
         raise ProofError(f"the transaction in block {inclusion.header.number} succeeded, but withdrew nothing for {to_hex(owner)}")
 
@@ -111,7 +112,7 @@ class Gateway:
 
     def _submit_settle(self, voucher: Voucher, receipt: Receipt, plug_signature: bytes) -> Inclusion:
         try:
-            return self.submit(call_data("settle", voucher, receipt, plug_signature))
+            return self.submit(call_data("settle", claim(voucher, receipt, plug_signature)))
         except Reverted as error:
             if error.reason in _PASSING_REASONS:
                 raise SubmissionError(f"session {to_hex(receipt.session)}: {error}; call again") from error
@@ -129,12 +130,12 @@ class Gateway:
             raise ProofError(f"session {to_hex(session)}: {due(voucher, receipt)} is due, but the contract paid {total}; is it Wattseal's?")
         before = self._state(self.headers.by_number(header.number - 1), session).paid
         before = max([before, *(event.total_paid for _, event in block[: own[0]] if _is_settled(event, session))])
-        slots = [session_slot(session), balance_slot(voucher.host)]
+        slots = [session_slot(session), balance_slot(voucher.host, voucher.token)]
         word, balance = proofs.storage(self.rpc, header, self.contract, slots)
         expected = _state_after([event for _, event in block], voucher, session, header.timestamp)
         if session_state(word) != expected:
             raise ProofError(f"session {to_hex(session)} is proven to be {session_state(word)}, but its events say {expected}")
-        withdrawn = any(event.name == "Withdrawn" and event.keys[0][-20:] == voucher.host for _, event in block[own[0] :])
+        withdrawn = any(_is_withdrawn(event, voucher.host, voucher.token) for _, event in block[own[0] :])
         if balance < total - before and not withdrawn:
             raise ProofError(f"the host's balance is proven to be {balance}, less than the {total - before} just paid")
         return _settlement(_Settled(header, inclusion.receipts, inclusion.index, total), before)
@@ -206,10 +207,18 @@ def _is_settled(event: Event, session: bytes) -> bool:
     return event.name == "Settled" and event.keys[0] == session
 
 
+def _is_withdrawn(event: Event, owner: bytes, token: bytes) -> bool:
+    return event.name == "Withdrawn" and event.keys[0][-20:] == owner and event.keys[2][-20:] == token
+
+
+def _is_closed(event: Event, session: bytes) -> bool:
+    return event.keys[0] == session and (event.name == "Closed" or (event.name == "Settled" and event.closed))
+
+
 def _state_after(block: list[Event], voucher: Voucher, session: bytes, timestamp: int) -> SessionState:
     """Return the state that a block's events leave a settled session in."""
     paid = [event.total_paid for event in block if _is_settled(event, session)][-1]
-    if not any(event.name == "Closed" and event.keys[0] == session for event in block):
+    if not any(_is_closed(event, session) for event in block):
         return SessionState(STATUS_OPEN, paid)
     if timestamp > voucher.issuedAt + START_WINDOW_S:
         return SessionState(STATUS_NONE, 0)

@@ -4,11 +4,12 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Any
+from typing import Any, TypeAlias
 
 from eth_abi.abi import encode
 from eth_hash.auto import keccak
 
+from wattseal.errors import BadSignature
 from wattseal.gateway.proofs import TransactionReceipt
 from wattseal.gateway.types import SessionState
 from wattseal.protocol.messages import Receipt, Voucher
@@ -26,31 +27,59 @@ _STATUS_SHIFT = 248
 
 def _canonical(parameter: dict[str, Any]) -> str:
     """Return a parameter's type as it stands in a signature."""
-    if parameter["type"] == "tuple":
-        return f"({','.join(map(_canonical, parameter['components']))})"
-    return str(parameter["type"])
+    kind: str = parameter["type"]
+    if not kind.startswith("tuple"):
+        return kind
+    return f"({','.join(map(_canonical, parameter['components']))}){kind.removeprefix('tuple')}"  # with the brackets of an array
 
 
-_PARAMETERS = {
-    (entry["type"], entry["name"]): [_canonical(parameter) for parameter in entry["inputs"]] for entry in _ARTIFACT["abi"] if "name" in entry
-}
+def _parameters(kind: str) -> dict[tuple[str, int], list[str]]:
+    """Return the parameters' types of all functions or events by name and number: a function with a default argument is there twice."""
+    entries = [entry for entry in _ARTIFACT["abi"] if entry["type"] == kind]
+    return {(entry["name"], len(entry["inputs"])): [_canonical(parameter) for parameter in entry["inputs"]] for entry in entries}
 
 
-def _signature_hash(kind: str, name: str) -> bytes:
-    return keccak(f"{name}({','.join(_PARAMETERS[kind, name])})".encode())
+def _signature_hash(name: str, parameters: list[str]) -> bytes:
+    return keccak(f"{name}({','.join(parameters)})".encode())
 
 
-_EVENT_NAMES = {_signature_hash(kind, name): name for kind, name in _PARAMETERS if kind == "event"}
+_FUNCTIONS = _parameters("function")
+_EVENT_TOPICS = {name: _signature_hash(name, parameters) for (name, _), parameters in _parameters("event").items()}
+_EVENT_NAMES = {topic: name for name, topic in _EVENT_TOPICS.items()}
+
+# What a call takes: structs, byte strings and integers, and lists and tuples of these.
+Argument: TypeAlias = "Voucher | Receipt | bytes | int | list[Argument] | tuple[Argument, ...]"
 
 
-def call_data(function: str, *arguments: Voucher | Receipt | bytes) -> bytes:
+def call_data(function: str, *arguments: Argument) -> bytes:
     """Return the input of a call to a function of the contract. Addresses are 20 bytes."""
-    values = [_members(argument) if isinstance(argument, Voucher | Receipt) else argument for argument in arguments]
-    return _signature_hash("function", function)[:4] + encode(_PARAMETERS["function", function], values)
+    parameters = _FUNCTIONS[function, len(arguments)]
+    return _signature_hash(function, parameters)[:4] + encode(parameters, [_plain(argument) for argument in arguments])
 
 
-def _members(struct: Voucher | Receipt) -> tuple[int | bytes, ...]:
-    return tuple(getattr(struct, name) for _, name in TYPES[type(struct).__name__])
+def claim(voucher: Voucher, receipt: Receipt, plug_signature: bytes, driver_signature: bytes = b"") -> Argument:
+    """Return one claim of `settle_many`: the same words that `settle` takes, none of them smaller than 32 bytes."""
+    plug_words, driver_words = _signature_words(plug_signature), _signature_words(driver_signature)
+    return tuple(map(_word, _plain(voucher))), (receipt.session, *map(_word, _plain(receipt)[1:-1]), receipt.evidence), plug_words, driver_words[:3]
+
+
+def _word(value: int | bytes) -> int:
+    return value if isinstance(value, int) else int.from_bytes(value, "big")
+
+
+def _signature_words(signature: bytes) -> tuple[int, ...]:
+    """Return r, s, v, 0 or r, s, x, y of a signature of 65 or 128 bytes, zeros of none. Raises BadSignature for any other length."""
+    if len(signature) not in (0, 65, 128):
+        raise BadSignature(f"a signature has 65 or 128 bytes, this one {len(signature)}")
+    parts = [signature[start : start + 32] for start in range(0, 128, 32)]
+    return tuple(int.from_bytes(part, "big") for part in parts)
+
+
+def _plain(argument: Argument) -> Any:
+    """Return what eth_abi takes for an argument."""
+    if isinstance(argument, Voucher | Receipt):
+        return tuple(getattr(argument, name) for _, name in TYPES[type(argument).__name__])
+    return [_plain(member) for member in argument] if isinstance(argument, list | tuple) else argument
 
 
 def session_slot(session: bytes) -> int:
@@ -58,14 +87,16 @@ def session_slot(session: bytes) -> int:
     return _mapping_slot("sessions", session)
 
 
-def balance_slot(owner: bytes) -> int:
-    """Return the storage slot of an address's balance."""
-    return _mapping_slot("balance_of", owner.rjust(32, b"\0"))
+def balance_slot(owner: bytes, token: bytes) -> int:
+    """Return the storage slot of an address's balance of a token (20 bytes, zeros for the native coin)."""
+    return _mapping_slot("balances", owner.rjust(32, b"\0"), token.rjust(32, b"\0"))
 
 
-def _mapping_slot(name: str, key: bytes) -> int:
+def _mapping_slot(name: str, *keys: bytes) -> int:
     slot: int = _ARTIFACT["storage_slots"][name]
-    return int.from_bytes(keccak(slot.to_bytes(32, "big") + key), "big")
+    for key in keys:
+        slot = int.from_bytes(keccak(slot.to_bytes(32, "big") + key), "big")
+    return slot
 
 
 def session_state(word: int) -> SessionState:
@@ -86,10 +117,15 @@ class Event:
         """What the session was paid in total, of a `Settled` event."""
         return self.words[1]
 
+    @property
+    def closed(self) -> bool:
+        """Whether a `Settled` event closed its session."""
+        return self.words[2] != 0
+
 
 def event_topic(name: str) -> bytes:
     """Return the first topic of an event."""
-    return _signature_hash("event", name)
+    return _EVENT_TOPICS[name]
 
 
 def events(receipt: TransactionReceipt, contract: bytes) -> Iterator[Event]:

@@ -5,9 +5,11 @@
 """
 
 import Wattseal
+import signatures
 import typed_data
 
 initializes: Wattseal
+uses: signatures
 
 
 @deploy
@@ -40,6 +42,6 @@ def digest(struct_hash: bytes32) -> bytes32:
 
 
 @external
-@pure
-def is_signed_by(signer: address, digest: bytes32, signature: Bytes[65]) -> bool:
-    return Wattseal._is_signed_by(signer, digest, signature)
+@view
+def is_signed_by(signer: address, digest: bytes32, signature: Bytes[128]) -> bool:
+    return signatures._is_signed_by(signer, digest, signature)

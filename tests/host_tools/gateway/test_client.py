@@ -8,11 +8,13 @@ import pytest
 from wattseal.errors import ConfigError, GatewayError, ProofError, Reverted, RpcError, SettlementRefused, SubmissionError
 from wattseal.gateway import client
 from wattseal.gateway.client import Gateway
-from wattseal.gateway.contract import STATUS_CLOSED, STATUS_NONE, STATUS_OPEN, balance_slot, call_data, event_topic, session_slot
+from wattseal.gateway.contract import STATUS_CLOSED, STATUS_NONE, STATUS_OPEN, balance_slot, call_data, claim, event_topic, session_slot
 from wattseal.gateway.rpc import to_hex
 from wattseal.gateway.types import SessionState
 from wattseal.gateway.wallet import Wallet
 from wattseal.protocol.messages import due
+
+COIN = bytes(20)
 
 
 def dues(arguments):
@@ -51,7 +53,7 @@ def test_final_receipt_is_paid_and_proven(open_charge):
     assert settlement.paid == settlement.total_paid == dues(arguments) == 2 * 4 * 10**15 + 10**14
     assert settlement.proof_verified
     assert settlement.gas_used > 21000
-    assert gateway.balance_of(open_charge.host) == dues(arguments)
+    assert gateway.balance_of(open_charge.host, COIN) == dues(arguments)
     header = gateway.headers.by_number(settlement.block_number)
     assert settlement.block_hash == header.hash
     assert gateway.session_state(open_charge.session) == SessionState(STATUS_NONE, 0)  # older than the start window: forgotten
@@ -83,7 +85,7 @@ def test_final_receipt_that_pays_nothing_more_still_closes(open_charge):
     settlement = gateway.settle(*open_charge.receipt(500, final=True))
     assert settlement.paid == 0
     assert gateway.session_state(open_charge.session) == SessionState(STATUS_NONE, 0)
-    assert gateway.balance_of(open_charge.voucher.driver) == open_charge.voucher.cap - settlement.total_paid
+    assert gateway.balance_of(open_charge.voucher.driver, COIN) == open_charge.voucher.cap - settlement.total_paid
 
 
 def test_head_timestamp(charge):
@@ -94,10 +96,10 @@ def test_head_timestamp(charge):
 
 def test_withdraw(open_charge):
     settlement = open_charge.gateway().settle(*open_charge.receipt(700, final=True))
-    assert open_charge.gateway().withdraw(open_charge.host) == settlement.paid
-    assert open_charge.gateway().balance_of(open_charge.host) == 0
+    assert open_charge.gateway().withdraw(open_charge.host, COIN) == settlement.paid
+    assert open_charge.gateway().balance_of(open_charge.host, COIN) == 0
     with pytest.raises(Reverted, match="no_balance"):
-        open_charge.gateway().withdraw(open_charge.host)
+        open_charge.gateway().withdraw(open_charge.host, COIN)
 
 
 # -- repeated calls -------------------------------------------------------------------------------------------------------------------
@@ -170,9 +172,9 @@ def test_crash_while_a_transaction_is_pending(open_charge, manual_mining, monkey
     with monkeypatch.context() as patch:
         gateway = open_charge.gateway()
         watched(gateway, patch, crash)
-        call = call_data("settle", *arguments)
+        call = call_data("settle", claim(*arguments))
         if pending == "withdraw":
-            call = call_data("withdraw", open_charge.host)
+            call = call_data("withdraw", open_charge.host, COIN)
             patch.setattr(gateway._submitter, "_estimate_gas", lambda _: 300_000)  # there is nothing to withdraw yet
         with pytest.raises(KeyboardInterrupt):
             gateway.submit(call)
@@ -230,11 +232,11 @@ def test_two_settlements_and_a_withdrawal_in_one_block(open_charge, manual_minin
     first, second = open_charge.receipt(300), open_charge.receipt(900, final=True)
     settled = settle_until_sent(open_charge, first, monkeypatch)
     later_in_block = (2 * open_charge.wallet.headers.latest().base_fee_per_gas + 1, 1)
-    send(open_charge.wallet._key, open_charge, call_data("settle", *second), 1, later_in_block)
-    send(open_charge.wallet._key, open_charge, call_data("withdraw", open_charge.host), 2, later_in_block)
+    send(open_charge.wallet._key, open_charge, call_data("settle", claim(*second)), 1, later_in_block)
+    send(open_charge.wallet._key, open_charge, call_data("withdraw", open_charge.host, COIN), 2, later_in_block)
     manual_mining.call("evm_mine")
     assert settled().total_paid == dues(first)
-    assert open_charge.gateway().balance_of(open_charge.host) == 0
+    assert open_charge.gateway().balance_of(open_charge.host, COIN) == 0
     again = open_charge.gateway().settle(*second)
     assert again.block_number == settled().block_number
     assert (again.paid, again.total_paid) == (dues(second) - dues(first), dues(second))
@@ -243,7 +245,7 @@ def test_two_settlements_and_a_withdrawal_in_one_block(open_charge, manual_minin
 def test_second_settlement_of_a_block(open_charge, manual_mining, monkeypatch):
     first, second = open_charge.receipt(300), open_charge.receipt(900)
     settled = settle_until_sent(open_charge, second, monkeypatch)
-    send(open_charge.wallet._key, open_charge, call_data("settle", *first), 1, (10**11, 10**10))
+    send(open_charge.wallet._key, open_charge, call_data("settle", claim(*first)), 1, (10**11, 10**10))
     manual_mining.call("evm_mine")
     assert (settled().paid, settled().total_paid) == (dues(second) - dues(first), dues(second))
 
@@ -251,7 +253,7 @@ def test_second_settlement_of_a_block(open_charge, manual_mining, monkeypatch):
 def test_overtaken_in_the_same_block(open_charge, manual_mining, monkeypatch):
     arguments = open_charge.receipt(900, final=True)
     settled = settle_until_sent(open_charge, arguments, monkeypatch)
-    send(open_charge.wallet._key, open_charge, call_data("settle", *arguments), 1, (10**11, 10**10))
+    send(open_charge.wallet._key, open_charge, call_data("settle", claim(*arguments)), 1, (10**11, 10**10))
     manual_mining.call("evm_mine")
     with pytest.raises(SubmissionError, match="was reverted"):
         settled()
@@ -487,7 +489,9 @@ def store(slot, word):
 
 def log_settled(charge, paid):
     words = push(1) + bytes.fromhex("600052") + push(paid) + bytes.fromhex("602052")
-    return words + push(charge.host) + push(charge.session) + push(event_topic("Settled")) + bytes.fromhex("60406000a3")
+    return (
+        words + push(charge.host) + push(charge.session) + push(event_topic("Settled")) + bytes.fromhex("60606000a3")
+    )  # the third word, whether it is closed, stays 0
 
 
 @pytest.mark.parametrize(
@@ -507,7 +511,7 @@ def test_contract_that_does_not_do_what_it_says(charge, logs, stores, pays, mess
     amount = dues(arguments)
     code = log_settled(charge, amount) if logs else b""
     code += store(session_slot(charge.session), 1 << 248 | amount) if stores else b""
-    code += store(balance_slot(charge.host), amount) if pays else b""
+    code += store(balance_slot(charge.host, COIN), amount) if pays else b""
     charge.rpc.call("anvil_setCode", to_hex(charge.contract), to_hex(code))
     charge.rpc.call("anvil_setStorageAt", to_hex(charge.contract), to_hex(session_slot(charge.session).to_bytes(32)), to_hex((1 << 248).to_bytes(32)))
     charge.rpc.call("evm_mine")

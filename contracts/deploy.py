@@ -1,0 +1,184 @@
+"""Deploy a contract and note it in the chain's address book; or check a book against a node. Without --send nothing is sent.
+
+python contracts/deploy.py --rpc URL --chain-id N wattseal --keystore FILE [--send]
+python contracts/deploy.py --rpc URL --chain-id N registry --keystore FILE [--send]         beside the book's newest Wattseal
+python contracts/deploy.py --rpc URL --chain-id N shares --keystore FILE ... [--send]       beside the book's newest Registry
+python contracts/deploy.py --rpc URL --chain-id N check
+
+The keystore is Web3 Secret Storage, version 3; its password is asked for, or read from the file that --password-file names.
+"""
+
+import argparse
+import getpass
+import json
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import rlp
+from address_book import METADATA, AddressBook
+from eth_abi.abi import encode
+from eth_abi.exceptions import EncodingError
+from eth_account import Account
+from eth_hash.auto import keccak
+from generate import CONTRACT_FILES, ROOT
+from wattseal.errors import ConfigError, ProofError, WattsealError
+from wattseal.gateway import proofs
+from wattseal.gateway.header import TrustedRpcHeaders
+from wattseal.gateway.rpc import Rpc, quantity, to_hex
+from wattseal.gateway.submit import Submitter
+from wattseal.protocol import signatures
+
+NATIVE_COIN = "0x" + "00" * 20
+
+
+class Deployment:
+    """A contract with its constructor's arguments by name, and who pays for it (20 bytes)."""
+
+    def __init__(self, name: str, arguments: dict[str, Any], deployer: bytes) -> None:
+        """Encode the call. Raises ConfigError when an argument does not fit."""
+        self.name, self.arguments, self.deployer = name, arguments, deployer
+        artifact = json.loads((ROOT / CONTRACT_FILES[name]).read_text())
+        inputs = next(entry["inputs"] for entry in artifact["abi"] if entry["type"] == "constructor")
+        self._creation = bytes.fromhex(artifact["bytecode"][2:])
+        try:
+            self.call = self._creation + encode([parameter["type"] for parameter in inputs], list(arguments.values()))
+        except EncodingError as error:
+            raise ConfigError(f"{name} does not take {arguments}: {error}") from error
+
+    def plan(self, rpc: Rpc) -> list[str]:
+        """Return in words what sending would do. Raises RpcError, ProofError."""
+        nonce = quantity(rpc.call("eth_getTransactionCount", to_hex(self.deployer), "latest"), "nonce")
+        balance = quantity(rpc.call("eth_getBalance", to_hex(self.deployer), "latest"), "balance")
+        gas = quantity(rpc.call("eth_estimateGas", {"from": to_hex(self.deployer), "data": to_hex(self.call)}), "gas estimate")
+        price = quantity(rpc.call("eth_gasPrice"), "gas price")
+        return [
+            f"contract   {self.name}, {len(self._creation)} bytes of creation code, hash {to_hex(keccak(self._creation))}",
+            f"arguments  {json.dumps(self.arguments)}",
+            f"address    {to_hex(self._address(nonce))}, if nothing else is sent before",
+            f"gas        {gas}, {gas * price} wei at the price of now; {to_hex(self.deployer)} has {balance} wei",
+        ]
+
+    def send(self, rpc: Rpc, chain_id: int, key: bytes) -> dict[str, Any]:
+        """Deploy, and return the address book's entry, whose code hash is proven. Raises GatewayError."""
+        headers = TrustedRpcHeaders(rpc, chain_id)
+        inclusion = Submitter(rpc, headers, chain_id, key).submit(None, self.call)
+        address = self._address(inclusion.nonce)
+        account = proofs.account(rpc, inclusion.header, address)
+        if account is None or account.code_hash == keccak(b""):
+            raise ProofError(f"no contract at {to_hex(address)} after its deployment in block {inclusion.header.number}")
+        facts = json.loads(METADATA.read_text())[self.name]
+        return {
+            "contract": self.name,
+            "version": tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"],
+            "address": to_hex(address),
+            "block": inclusion.header.number,
+            "transaction": to_hex(inclusion.receipt.tx_hash),
+            "deployer": to_hex(self.deployer),
+            "arguments": self.arguments,
+            "compiler": facts["compiler"],
+            "creation_code_hash": facts["creation_code_hash"],
+            "code_hash": to_hex(account.code_hash),
+        }
+
+    def _address(self, nonce: int) -> bytes:
+        return keccak(rlp.encode([self.deployer, nonce]))[-20:]
+
+
+def arguments_of(options: argparse.Namespace, book: AddressBook) -> tuple[str, dict[str, Any]]:
+    """Return the contract's name and its constructor's arguments, in order. Raises ConfigError."""
+    if options.command == "wattseal":
+        return "Wattseal", {}
+    if options.command == "registry":
+        return "Registry", {"escrow": book.newest("Wattseal")["address"]}
+    return "PlugShares", {
+        "registry": book.newest("Registry")["address"],
+        "plug": options.plug,
+        "founder": options.founder,
+        "income_tokens": options.token or [NATIVE_COIN],
+        "shares": options.shares,
+        "shares_for_sale": options.for_sale,
+        "price": options.price_wei,
+        "name": options.name,
+        "symbol": options.symbol,
+    }
+
+
+def read_keystore(path: Path) -> tuple[dict[str, Any], bytes]:
+    """Return a keystore's JSON and the address (20 bytes) that it claims. Raises ConfigError when it is none."""
+    try:
+        keystore: dict[str, Any] = json.loads(path.read_text())
+        address = bytes.fromhex(keystore["address"].removeprefix("0x"))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(f"{path} is no keystore of Web3 Secret Storage with an address; make one with any wallet") from error
+    return keystore, address
+
+
+def unlock(keystore: dict[str, Any], address: bytes, password_file: Path | None) -> bytes:
+    """Return the secret key of an address. Raises ConfigError when the password does not open the keystore, or the key is another address's."""
+    password = password_file.read_text().rstrip("\n") if password_file else getpass.getpass("password of the keystore: ")
+    try:
+        key = bytes(Account.decrypt(keystore, password))
+    except ValueError as error:
+        raise ConfigError("the password does not open the keystore; try again") from error
+    if signatures.address(key) != address:
+        raise ConfigError(f"the keystore says {to_hex(address)}, but its key is that of {to_hex(signatures.address(key))}; correct the file")
+    return key
+
+
+def run(options: argparse.Namespace) -> None:
+    """Do what the command line says. Raises WattsealError."""
+    rpc = Rpc(options.rpc)
+    book = AddressBook(options.addresses, options.chain_id)
+    if options.command == "check":
+        print("\n".join(book.check(rpc)) or f"{book.path} lists nothing")
+        return
+    TrustedRpcHeaders(rpc, options.chain_id).latest()  # the right chain, before anything else
+    keystore, deployer = read_keystore(options.keystore)
+    deployment = Deployment(*arguments_of(options, book), deployer)
+    print("\n".join(deployment.plan(rpc)))
+    if not options.send:
+        print("nothing was sent; say --send to deploy")
+        return
+    entry = deployment.send(rpc, options.chain_id, unlock(keystore, deployer, options.password_file))
+    book.add(entry)
+    print(f"deployed   {entry['contract']} at {entry['address']} in block {entry['block']}; noted in {book.path}")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line's parser."""
+    top = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    top.add_argument("--rpc", required=True, help="URL of a node")
+    top.add_argument("--chain-id", required=True, type=int, help="the chain that the node must serve")
+    top.add_argument("--addresses", type=Path, default=ROOT / "contracts/addresses", help="folder of the address books")
+    commands = top.add_subparsers(dest="command", required=True)
+    commands.add_parser("check", help="compare the address book with the node's code")
+    for name in ("wattseal", "registry", "shares"):
+        command = commands.add_parser(name, help=f"deploy the {name} contract")
+        command.add_argument("--keystore", required=True, type=Path, help="who pays: a file of Web3 Secret Storage")
+        command.add_argument("--password-file", type=Path, help="file with the keystore's password, which is asked for otherwise")
+        command.add_argument("--send", action="store_true", help="deploy; without it nothing is sent")
+    command.add_argument("--plug", required=True, help="whose income is shared")
+    command.add_argument("--founder", required=True, help="who sells the shares and acts as host")
+    command.add_argument("--token", action="append", help="address of a token in which income is shared, up to 4 times; default: the native coin")
+    command.add_argument("--shares", required=True, type=int, help="how many there are")
+    command.add_argument("--for-sale", required=True, type=int, help="how many of them are for sale")
+    command.add_argument("--price-wei", required=True, type=int, help="of one share")
+    command.add_argument("--name", required=True, help="of the token, up to 32 characters")
+    command.add_argument("--symbol", required=True, help="of the token, up to 8 characters")
+    return top
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Parse the command line, or these arguments, and run; return the exit code."""
+    try:
+        run(parser().parse_args(arguments))
+    except WattsealError as error:
+        print(f"{error.code}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
