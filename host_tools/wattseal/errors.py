@@ -208,6 +208,38 @@ class ProofError(GatewayError):
     retry = True
 
 
+class BeaconError(GatewayError):
+    """A beacon node did not answer, or not with what was asked for. `retry_after_s` is how long it asked to be left alone, 0 where it did not."""
+
+    code = "beacon"
+    retry = True
+
+    def __init__(self, message: str, retry_after_s: float = 0.0) -> None:
+        """Keep the time in seconds that the node asked for."""
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class BadUpdate(GatewayError):
+    """Light-client data is malformed, or not proven, or not signed by the sync committee. An honest node sends no such thing."""
+
+    code = "bad_update"
+    retry = True
+
+
+class UpdateNotUsable(GatewayError):
+    """Light-client data may be right, but does not fit what is known: it is old, skips a period, or is from the future of this clock."""
+
+    code = "update_not_usable"
+    retry = True
+
+
+class UnsupportedFork(GatewayError):
+    """The chain has a fork that this version of Wattseal does not know."""
+
+    code = "unsupported_fork"
+
+
 class SubmissionError(GatewayError):
     """A transaction was not sent, or is not in a block yet. Calling again is safe: nothing is done twice."""
 

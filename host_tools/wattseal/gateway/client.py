@@ -48,12 +48,15 @@ class _Settled:
 class Gateway:
     """The contract at one address, seen through one RPC. Thread-safe."""
 
-    def __init__(self, rpc_url: str, contract: bytes, chain_id: int, key: bytes | None = None) -> None:
-        """`key`, the 32-byte secret that pays for gas, is needed for sending only. Nothing is asked of the RPC yet."""
+    def __init__(self, rpc_url: str, contract: bytes, chain_id: int, key: bytes | None = None, headers: HeaderSource | None = None) -> None:
+        """`key`, the 32-byte secret that pays for gas, is needed for sending only. Without `headers` the RPC's are taken on trust.
+
+        Nothing is asked of the RPC yet.
+        """
         self.contract = contract
         self.domain = domain_separator(chain_id, contract)
         self.rpc = Rpc(rpc_url)
-        self.headers: HeaderSource = TrustedRpcHeaders(self.rpc, chain_id)
+        self.headers: HeaderSource = TrustedRpcHeaders(self.rpc, chain_id) if headers is None else headers
         self._submitter = Submitter(self.rpc, self.headers, chain_id, key) if key is not None else None
         self._settling = threading.Lock()
 

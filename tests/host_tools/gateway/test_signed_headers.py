@@ -1,0 +1,190 @@
+"""The contract seen through headers that a (simulated) sync committee signed, and what a misbehaving beacon or RPC gets from it."""
+
+import threading
+import time
+
+import httpx
+import pytest
+import uvicorn
+from wattseal.errors import BeaconError, ProofError, RpcError
+from wattseal.gateway.client import Gateway
+from wattseal.gateway.consensus.beacon_client import BeaconClient
+from wattseal.gateway.consensus.light_client import LightClient
+from wattseal.gateway.consensus.store_file import StoreFile
+from wattseal.gateway.header import verify_header
+from wattseal.gateway.rpc import Rpc, to_hex
+from wattseal.gateway.signed_headers import SyncCommitteeHeaders
+from wattseal.gateway.simulated_beacon import SimulatedBeacon, simulated_network
+
+CHAIN_ID = 31337
+
+
+class Clock:
+    """Wall time that a test can put forward."""
+
+    def __init__(self):
+        self.ahead_s = 0
+
+    def __call__(self):
+        return time.time() + self.ahead_s
+
+
+class Beacon:
+    def __init__(self, rpc_url):
+        self.clock = Clock()
+        # well inside a period, so that a test does not run over its end
+        self.network = simulated_network(CHAIN_ID, int(time.time()) - 10 * 64 - 40)
+        self.simulated = SimulatedBeacon(Rpc(rpc_url), self.network, self.clock)
+        self.server = uvicorn.Server(uvicorn.Config(self.simulated.app(), host="127.0.0.1", port=0, log_level="error"))
+        self.thread = threading.Thread(target=self.server.run)
+        self.thread.start()
+        while not self.server.started:
+            time.sleep(0.01)
+        self.url = f"http://127.0.0.1:{self.server.servers[0].sockets[0].getsockname()[1]}"
+
+    def close(self):
+        self.server.should_exit = True
+        self.thread.join()
+
+    def headers(self, path, rpc, **options):
+        client = LightClient(
+            self.network, [BeaconClient(self.url, self.network)], StoreFile(path, self.network), self.simulated.checkpoint, self.clock
+        )
+        return SyncCommitteeHeaders(client, rpc, **options)
+
+    def misbehave(self, kind):
+        return httpx.post(f"{self.url}/simulated/misbehave/{kind}").status_code
+
+
+@pytest.fixture
+def beacon(anvil):
+    beacon = Beacon(anvil)
+    yield beacon
+    beacon.close()
+
+
+@pytest.fixture
+def rpc(anvil):
+    return Rpc(anvil)
+
+
+@pytest.fixture
+def headers(beacon, rpc, tmp_path):
+    return beacon.headers(tmp_path / "light_client", rpc)
+
+
+def test_a_session_is_settled_on_signed_headers(anvil, contract, funded_key, headers, charge):
+    gateway = Gateway(anvil, contract, CHAIN_ID, funded_key(), headers)
+    assert gateway.basis == "header signed by the sync committee of simulated beacon chain"
+    charge.open()
+    charge.pass_time(3600)
+    settlement = gateway.settle(*charge.receipt(2500))
+    assert settlement.proof_verified
+    assert settlement.paid == settlement.total_paid > 0
+    assert charge.gateway().settle(*charge.receipt(2500)) == settlement
+
+
+def test_headers_are_those_of_the_chain(rpc, headers):
+    rpc.call("anvil_mine", to_hex(30))
+    newest = int(rpc.call("eth_blockNumber"), 16)
+    for number in (newest, newest - 1, newest - 2, newest - 29, 1):
+        assert headers.by_number(number) == verify_header(rpc.call("eth_getBlockByNumber", to_hex(number), False))
+    assert headers.latest().number >= newest
+    assert headers.finalized().number <= newest
+
+
+def test_a_block_that_is_never_signed(beacon, rpc, tmp_path):
+    headers = beacon.headers(tmp_path / "light_client", rpc, timeout_s=0.2)
+    with pytest.raises(RpcError, match="not signed"):
+        headers.by_number(10**9)
+
+
+class LyingRpc(Rpc):
+    """Answers one method with what `lie` makes of the true answer."""
+
+    method, lie = "", staticmethod(lambda answer: answer)
+
+    def call(self, method, *params):
+        answer = super().call(method, *params)
+        return self.lie(answer) if method == self.method else answer
+
+
+def test_an_rpc_that_lies_about_an_older_block(anvil, beacon, rpc, tmp_path):
+    rpc.call("anvil_mine", to_hex(10))
+    liar = LyingRpc(anvil)
+    headers = beacon.headers(tmp_path / "light_client", liar)
+    number = headers.latest().number
+    other = rpc.call("eth_getBlockByNumber", to_hex(number - 7), False)
+    lies = {
+        "another block": ("eth_getBlockByHash", lambda _: other),
+        "a changed field": ("eth_getBlockByHash", lambda block: block | {"stateRoot": to_hex(bytes(32))}),
+        "no proof": ("eth_getProof", lambda proof: proof | {"storageProof": [proof["storageProof"][0] | {"proof": []}]}),
+        "another hash in the history": ("eth_getProof", lambda proof: proof | {"storageProof": [proof["storageProof"][0] | {"value": "0x1"}]}),
+    }
+    for liar.method, liar.lie in lies.values():
+        with pytest.raises(ProofError):
+            headers.by_number(number - 5)
+    liar.method = ""
+    assert headers.by_number(number - 5).number == number - 5
+
+
+def test_an_rpc_of_another_chain(anvil, beacon, tmp_path):
+    liar = LyingRpc(anvil)
+    liar.method, liar.lie = "eth_chainId", lambda _: "0x1"
+    with pytest.raises(RpcError, match="serves chain 1, not 31337"):
+        beacon.headers(tmp_path / "light_client", liar).latest()
+
+
+@pytest.mark.parametrize("kind", ["wrong_committee", "old_signature"])
+def test_a_beacon_that_forges_is_dropped(beacon, headers, kind):
+    headers.latest()
+    assert beacon.misbehave(kind) == 204
+    beacon.clock.ahead_s += 2
+    with pytest.raises(BeaconError, match=r"lie: .*signature"):
+        headers.latest()
+
+
+def test_a_beacon_that_stalls(beacon, headers):
+    headers.latest()
+    assert beacon.misbehave("stall") == 204
+    beacon.clock.ahead_s += 20
+    with pytest.raises(BeaconError, match="slots old"):
+        headers.latest()
+
+
+def test_few_signatures_are_not_enough(beacon, headers):
+    before = headers.latest()
+    assert beacon.misbehave("short_participation") == 204
+    beacon.clock.ahead_s += 2
+    with pytest.raises(BeaconError, match="signed by 10 of 32; two thirds are needed"):
+        headers.latest()
+    assert beacon.misbehave("none") == 204
+    beacon.clock.ahead_s += 2
+    assert headers.latest().number >= before.number
+
+
+@pytest.mark.parametrize("kind", ["fork", "equivocate"])
+def test_a_head_that_the_chain_never_had(beacon, rpc, headers, kind):
+    """A whole committee that signs lies is believed by every light client; the RPC's state then proves nothing under it."""
+    headers.latest()
+    assert beacon.misbehave(kind) == 204
+    beacon.clock.ahead_s += 2
+    seen = set()
+    for _ in range(4):
+        seen.add(headers.latest().number)
+        beacon.clock.ahead_s += 1
+    assert rpc.call("eth_getBlockByNumber", to_hex(max(seen)), False) is None
+
+
+def test_unknown_misbehaviour(beacon):
+    assert beacon.misbehave("sleep") == 404
+    assert httpx.get(f"{beacon.url}/eth/v1/beacon/light_client/finality_update").json()["simulated"] is True
+
+
+def test_periods_go_by_unasked(beacon, headers, rpc):
+    headers.latest()
+    for _ in range(3):
+        beacon.clock.ahead_s += 3 * 64
+        rpc.call("evm_mine")
+        headers.latest()
+    assert headers.by_number(int(rpc.call("eth_blockNumber"), 16)).number
