@@ -18,6 +18,7 @@ from typing import Any
 import bench_accuracy
 import bench_embit
 import bench_gas
+import bench_gateway
 import bench_resources
 import differential
 import instructions
@@ -188,6 +189,12 @@ def resources() -> Iterator[Row]:
         yield Row(found.name, found.unit, found.value, "limit", found.limit)
 
 
+def gateway() -> Iterator[Row]:
+    for found in bench_gateway.figures():
+        fastest = (found.ours_fastest, found.library_fastest)
+        yield Row(found.name, "ms", found.ours, "trie library", found.library, *fastest, runs=bench_gateway.RUNS)
+
+
 def figure(value: float | None) -> str:
     if value is None:
         return ""
@@ -216,6 +223,7 @@ def main() -> None:
         "random cases": random_cases,
         "gas": gas,
         "store": store,
+        "the gateway's proofs": gateway,
         "simulator": simulator,
         "the ESP32's resources": resources,
     }

@@ -31,7 +31,7 @@ FIRMWARE = [
     ("main",),
 ]
 HOST_TOOLS = [
-    ("wattseal.errors",),
+    ("wattseal.errors", "wattseal.loopback"),
     ("wattseal.protocol",),
     ("wattseal.store", "wattseal.gateway"),
     ("wattseal.relay",),

@@ -264,6 +264,12 @@ class SettlementRefused(GatewayError):
     code = "settlement_refused"
 
 
+class NotServed(GatewayError):
+    """A JSON-RPC method, or a form of one, that the gateway does not answer because nothing proves the answer."""
+
+    code = "not_served"
+
+
 class ConfigError(WattsealError):
     """A setting is missing or wrong."""
 

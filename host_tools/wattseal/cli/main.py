@@ -5,7 +5,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from wattseal.cli import plug
+from wattseal.cli import gateway, plug
 from wattseal.cli.demo import demo
 from wattseal.cli.relay import relay
 from wattseal.errors import WattsealError
@@ -16,6 +16,8 @@ Examples:
   wattseal demo
 
   WATTSEAL_RELAY_KEY=0x... wattseal relay --store relay.sqlite --rpc http://127.0.0.1:8545 --contract 0x... --chain-id 31337
+
+  wattseal gateway --chain-id 31337 --rpc http://127.0.0.1:8545
 
   curl http://127.0.0.1:7141/plugs
 
@@ -49,6 +51,7 @@ app = typer.Typer(
 
 # One line a command; a command imports what is heavy when it runs.
 app.command()(demo)
+app.command(epilog=gateway.EXAMPLES)(gateway.gateway)
 app.command()(relay)
 app.add_typer(plug.app, name="plug")
 

@@ -4,21 +4,19 @@ import asyncio
 import contextlib
 import ipaddress
 import json
-import logging
 import os
 import re
 import signal
-import socket
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wattseal.errors import ConfigError, LinkError
+from wattseal.cli import serving
+from wattseal.errors import ConfigError
 from wattseal.protocol import signatures
 
 if TYPE_CHECKING:
@@ -26,8 +24,6 @@ if TYPE_CHECKING:
     from wattseal.relay.service import Gateway, Relay
 
 KEY_VARIABLE = "WATTSEAL_RELAY_KEY"
-
-_PLAIN_RECORD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
 
 @dataclass(frozen=True)
@@ -40,28 +36,6 @@ class RelaySettings:
     chain_id: int
     contract: bytes
     timings: "Timings"
-
-
-class _JsonLines(logging.Formatter):
-    """One JSON object a line: time, level, event, and whatever was given as `extra`."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        line: dict[str, object] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "event": record.getMessage(),
-        }
-        line |= {name: value for name, value in record.__dict__.items() if name not in _PLAIN_RECORD}
-        if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)
-
-
-def _address(text: str) -> tuple[str, int]:
-    match = re.fullmatch(r"\[([0-9a-fA-F:.]+)\]:(\d{1,5})|([^:]+):(\d{1,5})", text)
-    if not match or int(match[2] or match[4]) > 0xFFFF:
-        raise typer.BadParameter(f"{text!r} is not HOST:PORT, as in 127.0.0.1:7140 or [::1]:7140")
-    return match[1] or match[3], int(match[2] or match[4])
 
 
 def _contract(text: str) -> bytes:
@@ -101,7 +75,7 @@ def relay(
     stdout: {"ready": true, "listen": "127.0.0.1:7140", "api": "127.0.0.1:7141"}. The log goes to stderr, one JSON object a line.
     SIGTERM or SIGINT stop the relay in order.
     """
-    addresses = _address(listen), _address(api)
+    addresses = serving.address(listen), serving.address(api)
     contract_address = _contract(contract)
     secret = _secret()
 
@@ -122,7 +96,7 @@ async def run(settings: RelaySettings, gateway: "Gateway") -> None:
     from wattseal.relay.service import Relay
     from wattseal.store import Store
 
-    _log_to_stderr()
+    serving.log_to_stderr()
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
@@ -150,47 +124,25 @@ async def _serve(service: "Relay", api: tuple[str, int], stopped: asyncio.Event,
             """Leave the signals to the relay."""
             yield
 
-    listener = _listener(*api)
+    listener = serving.listener(*api, "--api")
     address = listener.getsockname()[:2]
     app = make_app(service, loopback_only=ipaddress.ip_address(address[0]).is_loopback)
     http = ApiServer(uvicorn.Config(app, lifespan="off", log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=5))
-    serving = asyncio.create_task(http.serve(sockets=[listener]))
+    answering = asyncio.create_task(http.serve(sockets=[listener]))
     settling = asyncio.create_task(service.settle_forever())
     waiting = asyncio.create_task(stopped.wait())
     try:
         ready(address)
-        ended, _ = await asyncio.wait({serving, settling, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        ended, _ = await asyncio.wait({answering, settling, waiting}, return_when=asyncio.FIRST_COMPLETED)
         for task in ended:
             task.result()
     finally:
         settling.cancel()
         waiting.cancel()
         http.should_exit = True
-        await serving
-
-
-def _listener(host: str, port: int) -> socket.socket:
-    try:
-        listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except OSError as error:
-        raise LinkError(f"cannot listen for the API on {host}:{port}: {error}; give another --api") from error
-    listener.setblocking(False)
-    return listener
+        await answering
 
 
 def _say_ready(listen: tuple[str, int], api: tuple[str, int]) -> None:
-    def written(address: tuple[str, int]) -> str:
-        host, port = address
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-    sys.stdout.write(json.dumps({"ready": True, "listen": written(listen), "api": written(api)}) + "\n")
+    sys.stdout.write(json.dumps({"ready": True, "listen": serving.written(listen), "api": serving.written(api)}) + "\n")
     sys.stdout.flush()
-
-
-def _log_to_stderr() -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_JsonLines())
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
-    # Each answer of the chain is a request; they would drown the rest.
-    for name in ("httpx", "httpcore", "uvicorn.error"):
-        logging.getLogger(name).setLevel(logging.WARNING)

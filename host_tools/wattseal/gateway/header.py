@@ -1,11 +1,12 @@
 """Execution headers: the hash is recomputed from the fields, and where the hash itself comes from is said."""
 
+from dataclasses import dataclass
 from typing import Protocol
 
-import rlp
 from eth_hash.auto import keccak
 
 from wattseal.errors import ProofError, RpcError
+from wattseal.gateway import rlp_strict
 from wattseal.gateway.rpc import Rpc, data, field, quantity, to_hex
 from wattseal.gateway.types import Header
 
@@ -33,21 +34,45 @@ CANCUN = (*SHANGHAI, ("blobGasUsed", 0), ("excessBlobGas", 0), ("parentBeaconBlo
 PRAGUE = (*CANCUN, ("requestsHash", 32))  # Osaka adds none
 
 
+@dataclass(frozen=True, slots=True)
+class FullHeader:
+    """A header whose hash was recomputed, with all of its fields: `fields` in RLP order, by their JSON-RPC names, integers without zeros in front."""
+
+    header: Header
+    fields: dict[str, bytes]
+
+    def number_of(self, name: str) -> int:
+        """Return a field that is an integer."""
+        return int.from_bytes(self.fields[name], "big")
+
+    @property
+    def rlp_fields(self) -> list[bytes]:
+        """The header as a block's RLP holds it."""
+        return list(self.fields.values())
+
+
 def verify_header(block: object) -> Header:
     """Recompute the hash of a block as eth_getBlockBy... returns it (London to Osaka) and return its header.
 
     Raises ProofError when the fields do not give the hash, which is also what a header of a later fork does.
     """
+    return verify_full_header(block).header
+
+
+def verify_full_header(block: object) -> FullHeader:
+    """Do what `verify_header` does; return every field. Raises ProofError."""
     claimed = data(field(block, "hash"), "hash", 32)
     if not isinstance(block, dict):
         raise ProofError("the RPC's block is no object")
-    fields = next((fork for fork in (PRAGUE, CANCUN, SHANGHAI) if block.get(fork[-1][0]) is not None), LONDON)
-    values = {name: _read(block, name, width) for name, width in fields}
-    computed = keccak(rlp.encode([values[name] for name, _ in fields]))
+    names = next((fork for fork in (PRAGUE, CANCUN, SHANGHAI) if block.get(fork[-1][0]) is not None), LONDON)
+    values = {name: _read(block, name, width) for name, width in names}
+    computed = keccak(rlp_strict.encode(list(values.values())))
     if computed != claimed:
         number = int.from_bytes(values["number"])
-        raise ProofError(f"block {number}: the fields hash to {to_hex(computed)}, not to the claimed {to_hex(claimed)}")
-    return Header(
+        raise ProofError(
+            f"block {number}: the fields hash to {to_hex(computed)}, not to the claimed {to_hex(claimed)}; or the block is of a fork after Osaka"
+        )
+    header = Header(
         number=int.from_bytes(values["number"]),
         hash=computed,
         timestamp=int.from_bytes(values["timestamp"]),
@@ -55,6 +80,7 @@ def verify_header(block: object) -> Header:
         receipts_root=values["receiptsRoot"],
         base_fee_per_gas=int.from_bytes(values["baseFeePerGas"]),
     )
+    return FullHeader(header, values)
 
 
 def _read(block: object, name: str, width: int | None) -> bytes:

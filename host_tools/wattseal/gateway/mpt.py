@@ -4,20 +4,17 @@ A proof is accepted only when every node is reached through its hash or is inlin
 No proof, however hostile, raises anything but `ProofError`.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import TypeAlias
+from collections.abc import Iterator, Mapping, Sequence
 
-import rlp
 from eth_hash.auto import keccak
 
 from wattseal.errors import ProofError
+from wattseal.gateway.rlp_strict import Item, decode, encode
 
-EMPTY_ROOT = keccak(rlp.encode(b""))
+EMPTY_ROOT = keccak(encode(b""))
 # A branch of sixteen hashes is the largest node of a state or storage trie; a key of 64 nibbles bounds the depth.
 MAX_NODE_BYTES = 532
 MAX_NODES = 65
-
-Item: TypeAlias = "bytes | list[Item]"
 
 
 def prove(root: bytes, key: bytes, proof: Sequence[bytes]) -> bytes | None:
@@ -28,7 +25,7 @@ def prove(root: bytes, key: bytes, proof: Sequence[bytes]) -> bytes | None:
     if len(proof) > MAX_NODES:
         raise ProofError(f"a trie proof has at most {MAX_NODES} nodes, this one has {len(proof)}")
     if root == EMPTY_ROOT:
-        if list(proof) not in ([], [rlp.encode(b"")]):
+        if list(proof) not in ([], [encode(b"")]):
             raise ProofError("the trie is empty, but its proof has nodes")
         return None
     nodes = iter(proof)
@@ -71,7 +68,7 @@ def _descend(node: list[Item], path: bytes, nodes: Iterator[bytes]) -> bytes:
 def _node(reference: Item, nodes: Iterator[bytes], *, is_root: bool = False) -> list[Item]:
     """Resolve a node reference: inline, or the hash of the proof's next node."""
     if isinstance(reference, list):
-        if len(rlp.encode(reference)) >= 32:
+        if len(encode(reference)) >= 32:
             raise ProofError("a trie node of 32 bytes or more is inlined")
         return reference
     if len(reference) != 32:
@@ -86,15 +83,6 @@ def _node(reference: Item, nodes: Iterator[bytes], *, is_root: bool = False) -> 
     item = decode(raw)
     if not isinstance(item, list):
         raise ProofError("a trie node is no list")
-    return item
-
-
-def decode(raw: bytes) -> Item:
-    """Decode canonical RLP to bytes or nested lists of bytes. Raises ProofError for anything else."""
-    try:
-        item: Item = rlp.decode(raw)
-    except (rlp.DecodingError, RecursionError) as error:
-        raise ProofError(f"no canonical RLP: 0x{raw.hex():.80}") from error
     return item
 
 
@@ -126,3 +114,41 @@ def _value(item: Item) -> bytes:
 
 def _nibbles(data: bytes) -> bytes:
     return bytes(nibble for byte in data for nibble in (byte >> 4, byte & 15))
+
+
+# -- building --------------------------------------------------------------------------------------------------------------------------
+
+
+def trie_root(items: Mapping[bytes, bytes]) -> bytes:
+    """Return the root (32 bytes) of the trie that holds `items`, none of whose values is empty."""
+    if not items:
+        return EMPTY_ROOT
+    return keccak(encode(_build([(_nibbles(key), value) for key, value in sorted(items.items())], 0)))
+
+
+def _build(entries: list[tuple[bytes, bytes]], depth: int) -> list[Item]:
+    """Return the node above sorted entries (nibbles of the whole key, value) that agree in their first `depth` nibbles."""
+    first, last = entries[0][0], entries[-1][0]
+    if len(entries) == 1:
+        return [_pack(first[depth:], is_leaf=True), entries[0][1]]
+    # the entries are sorted: what the first and the last share, all share
+    shared = next((place for place in range(depth, len(first)) if first[place] != last[place]), len(first))
+    if shared > depth:
+        return [_pack(first[depth:shared], is_leaf=False), _reference(_build(entries, shared))]
+    value = entries[0][1] if len(first) == depth else b""
+    below: list[list[tuple[bytes, bytes]]] = [[] for _ in range(16)]
+    for entry in entries[1:] if value else entries:
+        below[entry[0][depth]].append(entry)
+    return [*(_reference(_build(children, depth + 1)) if children else b"" for children in below), value]
+
+
+def _reference(node: list[Item]) -> Item:
+    raw = encode(node)
+    return node if len(raw) < 32 else keccak(raw)
+
+
+def _pack(nibbles: bytes, *, is_leaf: bool) -> bytes:
+    """Encode a path with its hex prefix (appendix C)."""
+    flag = 2 * is_leaf
+    prefixed = bytes([flag + 1, *nibbles]) if len(nibbles) % 2 else bytes([flag, 0, *nibbles])
+    return bytes(16 * high + low for high, low in zip(prefixed[::2], prefixed[1::2], strict=True))

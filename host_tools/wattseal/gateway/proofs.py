@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
-import rlp
 from eth_hash.auto import keccak
-from trie.hexary import HexaryTrie
 
-from wattseal.errors import ProofError
-from wattseal.gateway import mpt
+from wattseal.errors import ProofError, RpcError
+from wattseal.gateway import mpt, rlp_strict
+from wattseal.gateway.rlp_strict import Writable
 from wattseal.gateway.rpc import Rpc, data, elements, field, quantity, to_hex
 from wattseal.gateway.types import Header
 
@@ -40,6 +39,8 @@ class TransactionReceipt:
     succeeded: bool
     gas_used: int
     logs: tuple[Log, ...]
+    cumulative_gas_used: int
+    bloom: bytes
 
 
 def account(rpc: Rpc, header: Header, address: bytes) -> Account | None:
@@ -61,36 +62,27 @@ def storage(rpc: Rpc, header: Header, address: bytes, slots: list[int]) -> list[
 
 def block_receipts(rpc: Rpc, header: Header) -> list[TransactionReceipt]:
     """Return all receipts of `header`'s block, whose trie was rebuilt to the header's root. Raises RpcError, ProofError."""
-    answers = rpc.call("eth_getBlockReceipts", to_hex(header.number))
+    answers = rpc.call("eth_getBlockReceipts", to_hex(header.hash))
+    if answers is None:
+        raise RpcError(f"the RPC has no receipts of block {header.number}, {to_hex(header.hash)}; it may not be synchronised yet")
     if not isinstance(answers, list):
-        raise ProofError(f"the RPC has no receipts of block {header.number}")
+        raise ProofError(f"the RPC's receipts of block {header.number} are no array")
     receipts = []
     items = {}
     gas_before = 0
     for index, answer in enumerate(answers):
-        logs = tuple(_log(log) for log in elements(answer, "logs"))
-        status, gas = quantity(field(answer, "status"), "status"), quantity(field(answer, "cumulativeGasUsed"), "cumulativeGasUsed")
-        items[rlp.encode(index)] = _encode_receipt(answer, status, gas, logs)
-        tx_hash = data(field(answer, "transactionHash"), "transactionHash", 32)
-        receipts.append(TransactionReceipt(tx_hash, status == 1, gas - gas_before, logs))
-        gas_before = gas
-    root = trie_root(items)
+        receipt = _receipt(answer, gas_before)
+        items[rlp_strict.encode(index)] = _encode_receipt(quantity(field(answer, "type"), "type"), receipt)
+        receipts.append(receipt)
+        gas_before = receipt.cumulative_gas_used
+    root = mpt.trie_root(items)
     if root != header.receipts_root:
         raise ProofError(f"block {header.number}: the receipts give the root {to_hex(root)}, the header says {to_hex(header.receipts_root)}")
     return receipts
 
 
-def trie_root(items: dict[bytes, bytes]) -> bytes:
-    """Return the root of the trie that holds `items`."""
-    trie = HexaryTrie({})
-    with trie.squash_changes() as changes:
-        for key, value in items.items():
-            changes[key] = value
-    return bytes(trie.root_hash)
-
-
 def _get_proof(rpc: Rpc, header: Header, address: bytes, slots: list[int]) -> Any:
-    return rpc.call("eth_getProof", to_hex(address), [to_hex(slot.to_bytes(32)) for slot in slots], to_hex(header.number))
+    return rpc.call("eth_getProof", to_hex(address), [to_hex(slot.to_bytes(32)) for slot in slots], {"blockHash": to_hex(header.hash)})
 
 
 def _account(answer: object, header: Header, address: bytes) -> Account | None:
@@ -98,8 +90,8 @@ def _account(answer: object, header: Header, address: bytes) -> Account | None:
     leaf = mpt.prove(header.state_root, keccak(address), proof)
     if leaf is None:
         return None
-    match mpt.decode(leaf):
-        case [bytes() as nonce, bytes() as balance, bytes() as storage_root, bytes() as code_hash]:
+    match rlp_strict.decode(leaf):
+        case [bytes() as nonce, bytes() as balance, bytes() as storage_root, bytes() as code_hash] if len(storage_root) == len(code_hash) == 32:
             return Account(int.from_bytes(nonce), int.from_bytes(balance), storage_root, code_hash)
     raise ProofError(f"the state trie holds no account at {to_hex(address)}")
 
@@ -107,7 +99,7 @@ def _account(answer: object, header: Header, address: bytes) -> Account | None:
 def _slot(entry: object, storage_root: bytes, slot: int) -> int:
     proof = [data(node, "storageProof") for node in elements(entry, "proof")]
     leaf = mpt.prove(storage_root, keccak(slot.to_bytes(32)), proof)
-    item = b"" if leaf is None else mpt.decode(leaf)
+    item = b"" if leaf is None else rlp_strict.decode(leaf)
     if not isinstance(item, bytes) or len(item) > 32:
         raise ProofError(f"the storage trie holds no word at slot {slot:#x}")
     value = int.from_bytes(item)
@@ -122,9 +114,21 @@ def _log(answer: object) -> Log:
     return Log(data(field(answer, "address"), "log address", 20), topics, data(field(answer, "data"), "log data"))
 
 
-def _encode_receipt(answer: object, status: int, gas: int, logs: tuple[Log, ...]) -> bytes:
+def _receipt(answer: object, gas_before: int) -> TransactionReceipt:
+    gas = quantity(field(answer, "cumulativeGasUsed"), "cumulativeGasUsed")
+    status = quantity(field(answer, "status"), "status")
+    return TransactionReceipt(
+        tx_hash=data(field(answer, "transactionHash"), "transactionHash", 32),
+        succeeded=status == 1,
+        gas_used=gas - gas_before,
+        logs=tuple(_log(log) for log in elements(answer, "logs")),
+        cumulative_gas_used=gas,
+        bloom=data(field(answer, "logsBloom"), "logsBloom", 256),
+    )
+
+
+def _encode_receipt(kind: int, receipt: TransactionReceipt) -> bytes:
     """Return the consensus encoding (EIP-2718, EIP-658): type byte, then status, cumulative gas, bloom and logs."""
-    kind = quantity(field(answer, "type"), "type")
-    bloom = data(field(answer, "logsBloom"), "logsBloom", 256)
-    body: bytes = rlp.encode([status, gas, bloom, [[log.address, log.topics, log.data] for log in logs]])
+    logs: list[Writable] = [(log.address, log.topics, log.data) for log in receipt.logs]
+    body: bytes = rlp_strict.encode([int(receipt.succeeded), receipt.cumulative_gas_used, receipt.bloom, logs])
     return (kind.to_bytes(1) if 0 < kind < 128 else b"") + body

@@ -13,9 +13,9 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from wattseal.errors import Malformed, PlugRefused, UnknownSession, WattsealError
+from wattseal.loopback import LoopbackOnly
 from wattseal.protocol.framing import strict_json
 from wattseal.protocol.messages import Voucher, due, parse_command, read_hex, to_hex
 from wattseal.relay.service import Relay
@@ -23,7 +23,6 @@ from wattseal.relay.service import Relay
 MAX_BODY_BYTES = 16 << 10
 PAGE = 1000  # receipts in one answer
 
-_LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 _STATUS_OF_CODE = {
     "unknown_plug": 404,
     "unknown_session": 404,
@@ -55,28 +54,11 @@ def make_app(relay: Relay, loopback_only: bool) -> Starlette:
     ]
     app = Starlette(
         routes=routes,
-        middleware=[Middleware(_LoopbackOnly)] if loopback_only else [],
+        middleware=[Middleware(LoopbackOnly)] if loopback_only else [],
         exception_handlers={WattsealError: _on_refusal, HTTPException: _on_http_error},
     )
     app.state.relay = relay
     return app
-
-
-class _LoopbackOnly:
-    """Refuses requests whose Host is not this machine's own name."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            host = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
-            name = host if host.endswith("]") else host.rpartition(":")[0] or host
-            if name.lower() not in _LOOPBACK_NAMES:
-                answer = _error("bad_host", f"the request is for host {host[:80]!r}; ask for 127.0.0.1", 421)
-                await answer(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
 
 
 # -- routes ---------------------------------------------------------------------------------------------------------------------------

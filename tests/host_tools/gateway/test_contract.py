@@ -51,7 +51,7 @@ def test_only_the_contracts_own_events_count():
     settled = (contract.event_topic("Settled"), b"s" * 32, b"h" * 32)
     data = (7).to_bytes(32) + (9).to_bytes(32) + (1).to_bytes(32)
     logs = (Log(other, settled, data), Log(ours, (), data), Log(ours, (b"x" * 32,), data), Log(ours, settled, data))
-    found = list(contract.events(TransactionReceipt(b"", True, 0, logs), ours))
+    found = list(contract.events(TransactionReceipt(b"", True, 0, logs, 0, bytes(256)), ours))
     assert found == [contract.Event("Settled", (b"s" * 32, b"h" * 32), (7, 9, 1))]
     assert found[0].total_paid == 9
     assert found[0].closed

@@ -114,6 +114,20 @@ def test_damaged_proof_never_misleads(case, data):
         assert mpt.prove(root, key, proof) == items.get(key)
 
 
+@given(tries())
+def test_root_agrees_with_library(case):
+    items, _ = case
+    assert mpt.trie_root(items) == library_proof(items, b"")[0]
+
+
+@given(st.dictionaries(st.binary(min_size=1, max_size=3), st.binary(min_size=1, max_size=40), max_size=30))
+def test_root_with_keys_that_begin_with_others(items):
+    trie = HexaryTrie({})
+    for key, value in items.items():
+        trie[key] = value
+    assert mpt.trie_root(items) == trie.root_hash
+
+
 # -- a root that commits to nonsense --------------------------------------------------------------------------------------------------
 
 LEAF = [b"\x20" + bytes(31), b"value" * 6]

@@ -1,0 +1,196 @@
+"""The chain as far as it can be proven: every answer is checked against a header that a `HeaderSource` vouches for."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from eth_hash.auto import keccak
+
+from wattseal.errors import GatewayError, ProofError, RpcError
+from wattseal.gateway import blocks, proofs
+from wattseal.gateway.blocks import Block
+from wattseal.gateway.header import FullHeader, HeaderSource
+from wattseal.gateway.known_headers import KnownHeaders
+from wattseal.gateway.logs import LogFilter
+from wattseal.gateway.proofs import Log, TransactionReceipt
+from wattseal.gateway.rpc import Rpc, data, field, quantity, to_hex
+from wattseal.gateway.transactions import Transaction
+from wattseal.gateway.types import Header
+from wattseal.gateway.upstreams import Upstreams
+
+# A query asks for one header a block that is not known yet.
+MAX_LOG_BLOCKS = 1024
+MAX_LOGS = 10_000
+
+NO_CODE = keccak(b"")
+
+
+@dataclass(frozen=True, slots=True)
+class Executed:
+    """A proven block with its proven receipts."""
+
+    block: Block
+    receipts: list[TransactionReceipt]
+
+    def first_log_index(self, index: int) -> int:
+        """Return how many logs of the block are before those of a transaction."""
+        return sum(len(receipt.logs) for receipt in self.receipts[:index])
+
+
+@dataclass(frozen=True, slots=True)
+class FoundLog:
+    """A log and where it stands: in transaction `index`, as number `log_index` of the block."""
+
+    log: Log
+    block: Block
+    index: int
+    log_index: int
+
+
+class Chain:
+    """Reads a chain through several servers and believes none of them. Thread-safe."""
+
+    def __init__(self, upstreams: Upstreams, headers: HeaderSource, finalized: Callable[[], Header] | None = None) -> None:
+        """`headers` says which blocks are of the chain; `finalized` returns the newest final one, where anything can."""
+        self.upstreams = upstreams
+        self.headers = headers
+        self.finalized = finalized
+        self.known = KnownHeaders(upstreams)
+
+    # -- headers and blocks -----------------------------------------------------------------------------------------------------------
+
+    def block(self, header: Header) -> Block:
+        """Return the whole block of a header. Raises RpcError, ProofError."""
+        return self.upstreams.ask(lambda rpc: blocks.block(rpc, header.hash))
+
+    def canonical(self, block_hash: bytes) -> Header | None:
+        """Return the header with that hash if it is of the chain, None if nobody has it or it is not. Raises RpcError, ProofError."""
+        answers = self.upstreams.each(lambda rpc: _header_or_none(rpc, block_hash))
+        header = next((full.header for _, full in answers if full is not None), None)
+        if header is None or header.number > self.headers.latest().number:
+            return None
+        return header if self.headers.by_number(header.number).hash == block_hash else None
+
+    # -- state ------------------------------------------------------------------------------------------------------------------------
+
+    def account(self, header: Header, address: bytes) -> proofs.Account | None:
+        """Return the account at `address` (20 bytes) after a block, None when proven absent. Raises RpcError, ProofError."""
+        return self.upstreams.ask(lambda rpc: proofs.account(rpc, header, address))
+
+    def code(self, header: Header, address: bytes) -> bytes:
+        """Return the code at `address` after a block, whose hash the proven account names. Raises RpcError, ProofError."""
+        account = self.account(header, address)
+        if account is None or account.code_hash == NO_CODE:
+            return b""
+        return self.upstreams.ask(lambda rpc: _code(rpc, header, address, account.code_hash))
+
+    def storage(self, header: Header, address: bytes, slot: int) -> int:
+        """Return a storage slot after a block, 0 where it is empty or no contract is there. Raises RpcError, ProofError."""
+        if self.account(header, address) is None:
+            return 0
+        return self.upstreams.ask(lambda rpc: proofs.storage(rpc, header, address, [slot])[0])
+
+    # -- transactions, receipts, logs -------------------------------------------------------------------------------------------------
+
+    def executed(self, header: Header) -> Executed:
+        """Return a block with its receipts. Raises RpcError, ProofError."""
+        block = self.block(header)
+        return Executed(block, self.upstreams.ask(lambda rpc: _receipts(rpc, block)))
+
+    def find_transaction(self, tx_hash: bytes) -> tuple[Block, int] | None:
+        """Return the proven block that holds a transaction and its place there, None where every upstream says that no block does.
+
+        None is the upstreams' word: that a transaction is nowhere cannot be proven. Raises RpcError, ProofError.
+        """
+        error: GatewayError | None = None
+        head = self.headers.latest()
+        for upstream, place in self.upstreams.each(lambda rpc: _where(rpc, tx_hash)):
+            if place is None or place[0] > head.number:
+                continue  # in no block, or in one that nobody vouches for yet
+            number, block_hash = place
+            if self.headers.by_number(number).hash != block_hash:
+                error = RpcError(
+                    f"{upstream.name} sees transaction {to_hex(tx_hash)} in {to_hex(block_hash)}, not block {number} of the chain; ask again"
+                )
+                continue
+            block = self.upstreams.ask(partial(blocks.block, block_hash=block_hash))
+            for index, transaction in enumerate(block.transactions):
+                if transaction.hash == tx_hash:
+                    return block, index
+            error = self.upstreams.caught(upstream, f"transaction {to_hex(tx_hash)} is not in block {number}, where it is said to be")
+        if error is not None:
+            raise error
+        return None
+
+    def logs(self, filter_: LogFilter, first: int, newest: Header) -> list[FoundLog]:
+        """Return all logs that a filter takes in the blocks `first` to `newest`, in order; none can be missing.
+
+        Every header of the range is proven; where its bloom does not rule the filter out, so are all receipts of the block.
+        Raises RpcError (also for a range or a result that is too long), ProofError.
+        """
+        if newest.number - first >= MAX_LOG_BLOCKS:
+            raise RpcError(f"{newest.number - first + 1} blocks are asked for logs, {MAX_LOG_BLOCKS} at most are answered; ask for a part")
+        found: list[list[FoundLog]] = []
+        for full in self.known.back_from(newest):
+            if full.header.number < first:
+                break
+            if filter_.may_be_in(full.fields["logsBloom"]):
+                found.append(self._logs_of(filter_, full.header))
+                if sum(map(len, found)) > MAX_LOGS:
+                    raise RpcError(f"there are more than {MAX_LOGS} such logs; ask for fewer blocks")
+        return [log for of_block in reversed(found) for log in of_block]
+
+    def send(self, transaction: Transaction) -> bytes:
+        """Hand a signed transaction to every upstream; return its hash, which no upstream is asked for. Raises RpcError where none takes it."""
+        for _ in self.upstreams.each(lambda rpc: _send(rpc, transaction)):
+            pass
+        return transaction.hash
+
+    def _logs_of(self, filter_: LogFilter, header: Header) -> list[FoundLog]:
+        executed = self.executed(header)
+        found = []
+        log_index = 0
+        for index, receipt in enumerate(executed.receipts):
+            for log in receipt.logs:
+                if filter_.takes(log):
+                    found.append(FoundLog(log, executed.block, index, log_index))
+                log_index += 1
+        return found
+
+
+def _header_or_none(rpc: Rpc, block_hash: bytes) -> FullHeader | None:
+    if rpc.call("eth_getBlockByHash", to_hex(block_hash), False) is None:
+        return None
+    return blocks.full_header(rpc, block_hash)
+
+
+def _where(rpc: Rpc, tx_hash: bytes) -> tuple[int, bytes] | None:
+    answer = rpc.call("eth_getTransactionReceipt", to_hex(tx_hash))
+    if answer is None:
+        return None
+    return quantity(field(answer, "blockNumber"), "blockNumber"), data(field(answer, "blockHash"), "blockHash", 32)
+
+
+def _code(rpc: Rpc, header: Header, address: bytes, code_hash: bytes) -> bytes:
+    code = data(rpc.call("eth_getCode", to_hex(address), {"blockHash": to_hex(header.hash)}), "code")
+    if keccak(code) != code_hash:
+        raise ProofError(f"the code at {to_hex(address)} hashes to {to_hex(keccak(code))}, its account says {to_hex(code_hash)}")
+    return code
+
+
+def _receipts(rpc: Rpc, block: Block) -> list[TransactionReceipt]:
+    receipts = proofs.block_receipts(rpc, block.header)
+    if len(receipts) != len(block.transactions):
+        raise ProofError(f"block {block.header.number} has {len(block.transactions)} transactions, but {len(receipts)} receipts")
+    return receipts
+
+
+def _send(rpc: Rpc, transaction: Transaction) -> None:
+    try:
+        claimed = data(rpc.call("eth_sendRawTransaction", to_hex(transaction.raw)), "transaction hash", 32)
+    except RpcError as error:
+        if error.rpc_code is None or "already" not in str(error).lower():  # "already known", "already imported": it has it
+            raise
+    else:
+        if claimed != transaction.hash:
+            raise ProofError(f"it says that the transaction's hash is {to_hex(claimed)}, which is {to_hex(transaction.hash)}")
