@@ -2,16 +2,18 @@
 
 import threading
 import time
+from functools import partial
 
-from wattseal.errors import ProofError, RpcError
+from wattseal.errors import ConfigError, ProofError, RpcError
 from wattseal.gateway import proofs
 from wattseal.gateway.consensus.containers import LightClientHeader
 from wattseal.gateway.consensus.execution import execution_header
 from wattseal.gateway.consensus.light_client import LightClient
 from wattseal.gateway.consensus.networks import Fork
 from wattseal.gateway.header import verify_header
-from wattseal.gateway.rpc import Rpc, data, field, quantity, to_hex
+from wattseal.gateway.rpc import Rpc, data, field, to_hex
 from wattseal.gateway.types import Header
+from wattseal.gateway.upstreams import Upstreams
 
 # EIP-2935: since Prague this contract holds the hashes of the last 8191 blocks, block n's in slot n % 8191.
 _HISTORY = bytes.fromhex("0000F90827F1C53a10cb7A02335B175320002935")
@@ -24,15 +26,19 @@ _POLL_S = 0.5
 class SyncCommitteeHeaders:
     """Headers on the branch that ends in the newest header signed by the sync committee. Thread-safe."""
 
-    def __init__(self, client: LightClient, rpc: Rpc, timeout_s: float = 60.0) -> None:
-        """`rpc` serves the older headers, each of which is checked by its hash. `timeout_s` bounds the wait for a signature."""
+    def __init__(self, client: LightClient, upstreams: Upstreams, timeout_s: float = 60.0) -> None:
+        """`upstreams` serve the older headers, each of which is checked by its hash. `timeout_s` bounds the wait for a signature.
+
+        Raises ConfigError where they are of another chain than the light client.
+        """
+        if upstreams.chain_id != client.network.chain_id:
+            raise ConfigError(f"the servers are asked for chain {upstreams.chain_id}, the light client follows {client.network.chain_id}")
         self.basis = f"header signed by the sync committee of {client.network.name}"
         self._client = client
-        self._rpc = rpc
+        self._upstreams = upstreams
         self._timeout_s = timeout_s
         self._lock = threading.Lock()
         self._asked_at = float("-inf")
-        self._chain_checked = False
 
     def latest(self) -> Header:
         """Return the newest signed header; it may still be replaced. Raises GatewayError."""
@@ -63,7 +69,7 @@ class SyncCommitteeHeaders:
         """Return the number and hash of a block at or after `number` whose hash is proven."""
         in_history = max(number, newest.number - _HISTORY_BLOCKS)
         if in_history < newest.number - 1 and self._client.network.fork(head.beacon.slot) >= Fork.ELECTRA:
-            found = proofs.storage(self._rpc, newest, _HISTORY, [in_history % _HISTORY_BLOCKS])[0]
+            found = self._upstreams.ask(lambda rpc: proofs.storage(rpc, newest, _HISTORY, [in_history % _HISTORY_BLOCKS])[0])
             if found:  # empty for blocks before Prague
                 return in_history, found.to_bytes(32)
         return newest.number - 1, head.execution.parent_hash
@@ -73,13 +79,7 @@ class SyncCommitteeHeaders:
         if start - number > _MAX_WALK_BLOCKS:
             raise RpcError(f"block {number} is {start - number} blocks before what can be proven at once; at most {_MAX_WALK_BLOCKS} are followed")
         for expected in range(start, number - 1, -1):
-            block = self._rpc.call("eth_getBlockByHash", to_hex(block_hash), False)
-            if block is None:
-                raise RpcError(f"the RPC has no block {to_hex(block_hash)}, which is block {expected}; it may not be synchronised yet")
-            header = verify_header(block)
-            if (header.hash, header.number) != (block_hash, expected):
-                raise ProofError(f"asked for block {expected} {to_hex(block_hash)}, the RPC sent block {header.number} {to_hex(header.hash)}")
-            block_hash = data(field(block, "parentHash"), "parentHash", 32)
+            header, block_hash = self._upstreams.ask(partial(_header_of, expected, block_hash))
         return header
 
     def _execution(self, header: LightClientHeader) -> Header:
@@ -89,18 +89,19 @@ class SyncCommitteeHeaders:
         """Return the light client's newest header; ask for a newer one where there can be one, a few times a slot."""
         network = self._client.network
         with self._lock:
-            self._check_chain()
             now = self._client.clock()
             if abs(now - self._asked_at) >= min(1.0, network.seconds_per_slot / 4):
                 self._asked_at = now
                 self._client.advance()
             return self._client.finalized_header if final else self._client.optimistic_header
 
-    def _check_chain(self) -> None:
-        if self._chain_checked:
-            return
-        wanted = self._client.network.chain_id
-        chain_id = quantity(self._rpc.call("eth_chainId"), "chain id")
-        if chain_id != wanted:
-            raise RpcError(f"the RPC at {self._rpc.server} serves chain {chain_id}, not {wanted}; set the right address or network")
-        self._chain_checked = True
+
+def _header_of(number: int, block_hash: bytes, rpc: Rpc) -> tuple[Header, bytes]:
+    """Return the header with that number and hash, and its parent's hash. Raises RpcError, ProofError."""
+    block = rpc.call("eth_getBlockByHash", to_hex(block_hash), False)
+    if block is None:
+        raise RpcError(f"the RPC has no block {to_hex(block_hash)}, which is block {number}; it may not be synchronised yet")
+    header = verify_header(block)
+    if (header.hash, header.number) != (block_hash, number):
+        raise ProofError(f"asked for block {number} {to_hex(block_hash)}, the RPC sent block {header.number} {to_hex(header.hash)}")
+    return header, data(field(block, "parentHash"), "parentHash", 32)

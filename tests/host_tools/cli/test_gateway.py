@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -115,7 +116,17 @@ def test_help_has_examples_and_exit_codes() -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [(), ("--rpc", "http://127.0.0.1:9"), ("--rpc", "x", "--chain-id", "0"), ("--rpc", "x", "--chain-id", "1", "--listen", "x")]
+    "options",
+    [
+        (),
+        ("--rpc", "http://127.0.0.1:9"),
+        ("--rpc", "x", "--chain-id", "0"),
+        ("--rpc", "x", "--chain-id", "1", "--listen", "x"),
+        ("--rpc", "x", "--chain-id", "1", "--store", "x"),
+        ("--rpc", "x", "--chain-id", "1", "--checkpoint", "0x"),
+        ("--rpc", "x", "--chain-id", "1", "--beacon", "http://127.0.0.1:9"),
+        ("--rpc", "x", "--chain-id", "1", "--beacon", "http://127.0.0.1:9", "--store", "x", "--checkpoint", "0x12"),
+    ],
 )
 def test_a_wrong_option_is_wrong_usage(options: tuple[str, ...]) -> None:
     assert run(*options).returncode == 2
@@ -128,6 +139,21 @@ def test_no_server_and_another_chain_are_one_clear_line(anvil: str) -> None:
         assert message in ended.stderr
         assert ended.stderr.count("\n") == 1
         assert ended.stdout == ""
+
+
+def test_a_light_client_that_cannot_start_is_one_clear_line(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    beacon = ("--rpc", "http://127.0.0.1:9", "--beacon", "http://127.0.0.1:9", "--store", str(store), "--listen", "127.0.0.1:0")
+    for chain_id, options, message in [
+        ("31337", (), "no sync committee is known for chain 31337; there are mainnet 1"),
+        ("1", (), "needs a checkpoint"),
+        ("1", ("--checkpoint", "0x" + "ab" * 32), "127.0.0.1:9"),
+    ]:
+        ended = run(*beacon, "--chain-id", chain_id, *options)
+        assert ended.returncode == 1
+        assert message in ended.stderr
+        assert ended.stderr.count("\n") == 1
+        assert not store.exists()
 
 
 def test_a_port_in_use_is_a_clear_line(anvil: str) -> None:

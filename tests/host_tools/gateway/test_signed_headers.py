@@ -6,7 +6,8 @@ import time
 import httpx
 import pytest
 import uvicorn
-from wattseal.errors import BeaconError, ProofError, RpcError
+from wattseal.errors import BeaconError, ConfigError, ProofError, RpcError
+from wattseal.gateway.chain import Chain
 from wattseal.gateway.client import Gateway
 from wattseal.gateway.consensus.beacon_client import BeaconClient
 from wattseal.gateway.consensus.light_client import LightClient
@@ -15,6 +16,9 @@ from wattseal.gateway.header import verify_header
 from wattseal.gateway.rpc import Rpc, to_hex
 from wattseal.gateway.signed_headers import SyncCommitteeHeaders
 from wattseal.gateway.simulated_beacon import SimulatedBeacon, simulated_network
+from wattseal.gateway.upstreams import Upstreams
+
+from tests.host_tools.gateway.test_server import Client
 
 CHAIN_ID = 31337
 
@@ -46,11 +50,11 @@ class Beacon:
         self.server.should_exit = True
         self.thread.join()
 
-    def headers(self, path, rpc, **options):
+    def headers(self, path, upstreams, **options):
         client = LightClient(
             self.network, [BeaconClient(self.url, self.network)], StoreFile(path, self.network), self.simulated.checkpoint, self.clock
         )
-        return SyncCommitteeHeaders(client, rpc, **options)
+        return SyncCommitteeHeaders(client, upstreams, **options)
 
     def misbehave(self, kind):
         return httpx.post(f"{self.url}/simulated/misbehave/{kind}").status_code
@@ -69,8 +73,13 @@ def rpc(anvil):
 
 
 @pytest.fixture
-def headers(beacon, rpc, tmp_path):
-    return beacon.headers(tmp_path / "light_client", rpc)
+def upstreams(anvil):
+    return Upstreams([anvil], CHAIN_ID)
+
+
+@pytest.fixture
+def headers(beacon, upstreams, tmp_path):
+    return beacon.headers(tmp_path / "light_client", upstreams)
 
 
 def test_a_session_is_settled_on_signed_headers(anvil, contract, funded_key, headers, charge):
@@ -93,8 +102,8 @@ def test_headers_are_those_of_the_chain(rpc, headers):
     assert headers.finalized().number <= newest
 
 
-def test_a_block_that_is_never_signed(beacon, rpc, tmp_path):
-    headers = beacon.headers(tmp_path / "light_client", rpc, timeout_s=0.2)
+def test_a_block_that_is_never_signed(beacon, upstreams, tmp_path):
+    headers = beacon.headers(tmp_path / "light_client", upstreams, timeout_s=0.2)
     with pytest.raises(RpcError, match="not signed"):
         headers.by_number(10**9)
 
@@ -112,8 +121,14 @@ class LyingRpc(Rpc):
 def test_an_rpc_that_lies_about_an_older_block(anvil, beacon, rpc, tmp_path):
     rpc.call("anvil_mine", to_hex(10))
     liar = LyingRpc(anvil)
-    headers = beacon.headers(tmp_path / "light_client", liar)
-    number = headers.latest().number
+
+    def headers(*urls):
+        """Headers that the liar serves, and honest servers after it."""
+        upstreams = Upstreams([anvil, *urls], CHAIN_ID)
+        upstreams.all[0].rpc = liar
+        return beacon.headers(tmp_path / "light_client", upstreams)
+
+    number = headers().latest().number
     other = rpc.call("eth_getBlockByNumber", to_hex(number - 7), False)
     lies = {
         "another block": ("eth_getBlockByHash", lambda _: other),
@@ -122,17 +137,28 @@ def test_an_rpc_that_lies_about_an_older_block(anvil, beacon, rpc, tmp_path):
         "another hash in the history": ("eth_getProof", lambda proof: proof | {"storageProof": [proof["storageProof"][0] | {"value": "0x1"}]}),
     }
     for liar.method, liar.lie in lies.values():
-        with pytest.raises(ProofError):
-            headers.by_number(number - 5)
+        with pytest.raises(ProofError, match="caught lying"):
+            headers().by_number(number - 5)
+        assert headers(anvil).by_number(number - 5).number == number - 5
     liar.method = ""
-    assert headers.by_number(number - 5).number == number - 5
+    assert headers().by_number(number - 5).number == number - 5
 
 
-def test_an_rpc_of_another_chain(anvil, beacon, tmp_path):
-    liar = LyingRpc(anvil)
-    liar.method, liar.lie = "eth_chainId", lambda _: "0x1"
-    with pytest.raises(RpcError, match="serves chain 1, not 31337"):
-        beacon.headers(tmp_path / "light_client", liar).latest()
+def test_servers_of_another_chain(anvil, beacon, tmp_path):
+    with pytest.raises(ConfigError, match="asked for chain 1, the light client follows 31337"):
+        beacon.headers(tmp_path / "light_client", Upstreams([anvil], 1))
+
+
+def test_the_json_rpc_rests_on_what_the_committee_signed(beacon, upstreams, headers, rpc):
+    rpc.call("anvil_mine", to_hex(40))
+    client = Client(Chain(upstreams, headers, headers.finalized))
+    latest, final = (client.reply("eth_getBlockByNumber", tag, False) for tag in ("latest", "finalized"))
+    assert latest["restsOn"]["basis"] == "header signed by the sync committee of simulated beacon chain"
+    assert int(latest["result"]["number"], 16) > int(final["result"]["number"], 16)
+    assert latest["result"]["hash"] == rpc.call("eth_getBlockByNumber", latest["result"]["number"], False)["hash"]
+    beacon.misbehave("wrong_committee")
+    beacon.clock.ahead_s += 2
+    assert "signature" in client.error("eth_blockNumber")["message"]
 
 
 @pytest.mark.parametrize("kind", ["wrong_committee", "old_signature"])
