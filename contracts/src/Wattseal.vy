@@ -457,7 +457,7 @@ def _are_words_in_range(v: typed_data.VoucherWords) -> bool:
         and (v.pricePerKwh | v.pricePerHour) >> 96 == 0
         and v.maxPowerW >> 32 == 0
         and v.cap >> 128 == 0
-        and (v.issuedAt | v.validUntil) >> 64 == 0
+        and (v.issuedAt | v.validUntil | v.nonce) >> 64 == 0
     )
 
 
@@ -520,18 +520,19 @@ def _settle(c: Claim) -> bytes32:
         c.plugSignature,
     ):
         return BAD_SIGNATURE
+    # who is paid by a receipt can be held to it: the registry takes only what its fields hold
+    if ((c.receipt.sequence | c.receipt.activeSeconds | c.receipt.flags) >> 32) | ((c.receipt.registerWh | c.receipt.energyWh) >> 64) != 0:
+        return BAD_TERMS
     if c.receipt.flags & UNKNOWN_FLAGS != 0:
         return UNKNOWN_FLAG
     # the complement of refund's guard, so that one of them is always possible and never both
     if block.timestamp > unsafe_add(c.voucher.validUntil, GRACE):
         return TOO_LATE
-    # each word of the receipt that counts is bounded here or in _due by words of the voucher, so nothing wraps around
+    # each word of the receipt that counts is bounded above, or here by words of the voucher, so nothing else wraps around
     if (
-        c.receipt.startedAt < c.voucher.issuedAt
-        or c.receipt.startedAt > unsafe_add(c.voucher.issuedAt, START_WINDOW)
-        or c.receipt.asOf < c.receipt.startedAt
+        unsafe_sub(c.receipt.startedAt, c.voucher.issuedAt) > START_WINDOW  # or before: then the difference wraps around
         or c.receipt.asOf > c.voucher.validUntil
-        or c.receipt.activeSeconds > unsafe_sub(c.receipt.asOf, c.receipt.startedAt)
+        or c.receipt.asOf < unsafe_add(c.receipt.startedAt, c.receipt.activeSeconds)
     ):
         return BAD_TIMES
     if c.receipt.asOf > block.timestamp:
