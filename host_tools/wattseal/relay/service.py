@@ -250,13 +250,15 @@ class Relay:
     async def _take_retirement(self, connection: Connection, message: RetiredMessage) -> None:
         check_retirement(self._domain, connection.plug, message)
         known, enrolment = self.store.retirement(message.plug), self.store.enrolment(message.plug)
-        if known is not None and (known.successor, known.epoch) == (message.successor, message.epoch):
-            return
-        if known is not None and known.epoch == message.epoch:
-            raise Conflict(f"in epoch {message.epoch} plug {to_hex(message.plug)} has retired in favour of {to_hex(known.successor)}; that stands")
-        newest = max([one.epoch for one in (known, enrolment) if one is not None], default=0)
-        if message.epoch <= newest:
-            raise StaleEpoch(f"the retirement's epoch {message.epoch} is not above {newest}, the last one that plug {to_hex(message.plug)} signed")
+        if known is not None:
+            if (known.successor, known.epoch) == (message.successor, message.epoch):
+                return
+            # An old secret can be read from flash for a while: whoever has it must not take the unpaid receipts over.
+            raise Retired(f"plug {to_hex(message.plug)} has retired in favour of {to_hex(known.successor)} in epoch {known.epoch}; that stands")
+        if enrolment is not None and message.epoch <= enrolment.epoch:
+            raise StaleEpoch(
+                f"the retirement's epoch {message.epoch} is not above {enrolment.epoch}, in which plug {to_hex(message.plug)} has enrolled"
+            )
         self.store.put_retirement(message)
         _log.info("a key has retired", extra={"plug": to_hex(message.plug), "successor": to_hex(message.successor)})
         await self._tell_settled(connection, message.plug)
