@@ -61,6 +61,7 @@ from wattseal.store import Added, SettlementRecord, Store
 
 OUTBOX_SESSIONS = 32  # a plug keeps no more until they are settled
 GATEWAY_THREADS = 8
+_LAST_EPOCH = (1 << 64) - 1  # may be asked for again, as an answer may get lost
 _LONGEST_PAUSE = 60  # polls between two tries at one session
 
 _log = logging.getLogger(__name__)
@@ -149,13 +150,12 @@ class Relay:
         await self.connection(plug).send(command)
 
     async def enrol(self, plug: bytes, epoch: int | None) -> Enrolment:
-        """Have a plug say for whom it works, and keep it; `epoch` None is the next above the stored one. Safe to repeat.
+        """Have a plug say for whom it works, and keep it; `epoch` None is the next above what is stored of the key or those before it.
 
-        Raises UnknownPlug, PlugOffline, PlugSilent, or PlugRefused with the plug's own code.
+        Safe to repeat. Raises UnknownPlug, PlugOffline, PlugSilent, or PlugRefused with the plug's own code.
         """
         if epoch is None:
-            known = self.store.enrolment(plug)
-            epoch = 1 if known is None else known.epoch + 1
+            epoch = min(self._newest_epoch(plug) + 1, _LAST_EPOCH)
         await self.connection(plug).ask(EnrolMessage(epoch), _question(epoch))
         return self.enrolment(plug)
 
@@ -165,6 +165,14 @@ class Relay:
         if enrolment is None:
             raise NotEnrolled(f"plug {to_hex(plug)} has not enrolled here: ask for it with `wattseal plug enrol`")
         return enrolment
+
+    def _newest_epoch(self, plug: bytes) -> int:
+        """Return the epoch of a key's enrolment, else the newest in which one before it retired, else 0."""
+        enrolment = self.store.enrolment(plug)
+        if enrolment is not None:
+            return enrolment.epoch  # above the others, and nobody else can have signed it
+        retirements = (self.store.retirement(earlier) for earlier in self.store.identities(plug)[1:])
+        return max((one.epoch for one in retirements if one is not None), default=0)
 
     def _voucher(self, session: bytes) -> Voucher:
         message = self.store.voucher(session)
