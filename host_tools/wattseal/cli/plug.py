@@ -48,7 +48,7 @@ def _ask(method: str, api: str, plug: str, what: str, body: dict[str, Any] | Non
         raise LinkError(f"no answer from the relay at {api}: {error!r}; is it running, and is this its --api?") from error
     if isinstance(answer, dict) and not response.is_success and {"code", "message"} <= answer.keys():
         raise LinkError(f"the relay refused: {answer['message']} [{answer['code']}]")
-    if not isinstance(answer, dict) or not response.is_success or not {*_SHOWN, "retirements"} <= answer.keys():
+    if not isinstance(answer, dict) or not response.is_success or not {*_SHOWN, "retirements", "retired"} <= answer.keys():
         raise LinkError(f"what answers at {api} is no relay of this version (status {response.status_code}): is this its --api?")
     return answer
 
@@ -63,6 +63,8 @@ def _show(answer: dict[str, Any], as_json: bool) -> None:
     table = Table(show_header=False)
     for name in _SHOWN:
         table.add_row(name.replace("_", " "), str(answer[name]))
+    if answer["retired"] is not None:
+        table.add_row("RETIRED", f"in favour of {answer['retired']['successor']} in epoch {answer['retired']['epoch']}")
     for retirement in answer["retirements"]:
         table.add_row("took over from", f"{retirement['plug']} in epoch {retirement['epoch']}")
     Console(width=160).print(table)

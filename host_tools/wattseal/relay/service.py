@@ -152,8 +152,9 @@ class Relay:
     async def enrol(self, plug: bytes, epoch: int | None) -> Enrolment:
         """Have a plug say for whom it works, and keep it; `epoch` None is the next above what is stored of the key or those before it.
 
-        Safe to repeat. Raises UnknownPlug, PlugOffline, PlugSilent, or PlugRefused with the plug's own code.
+        Safe to repeat. Raises Retired, UnknownPlug, PlugOffline, PlugSilent, or PlugRefused with the plug's own code.
         """
+        self._check_not_retired(plug)
         if epoch is None:
             epoch = min(self._newest_epoch(plug) + 1, _LAST_EPOCH)
         await self.connection(plug).ask(EnrolMessage(epoch), _question(epoch))
@@ -165,6 +166,11 @@ class Relay:
         if enrolment is None:
             raise NotEnrolled(f"plug {to_hex(plug)} has not enrolled here: ask for it with `wattseal plug enrol`")
         return enrolment
+
+    def _check_not_retired(self, plug: bytes) -> None:
+        retirement = self.store.retirement(plug)
+        if retirement is not None:
+            raise Retired(f"plug {to_hex(plug)} has retired in favour of {to_hex(retirement.successor)}: its key enrols no more")
 
     def _newest_epoch(self, plug: bytes) -> int:
         """Return the epoch of a key's enrolment, else the newest in which one before it retired, else 0."""
@@ -244,9 +250,8 @@ class Relay:
 
     def _take_enrolment(self, connection: Connection, message: Enrolment) -> None:
         check_enrolment(self._domain, connection.plug, message)
-        known, retirement = self.store.enrolment(message.plug), self.store.retirement(message.plug)
-        if retirement is not None:
-            raise Retired(f"plug {to_hex(message.plug)} has retired in favour of {to_hex(retirement.successor)}: its key enrols no more")
+        self._check_not_retired(message.plug)
+        known = self.store.enrolment(message.plug)
         if known is None or known.epoch < message.epoch:
             self.store.put_enrolment(message)
         elif known.epoch > message.epoch:

@@ -62,6 +62,17 @@ def test_the_relays_own_words_are_shown_and_the_exit_code_is_1(api: str) -> None
     assert json.loads(next_one[2]) == {"epoch": None}
 
 
+def test_a_retired_key_is_not_shown_as_one_in_use(api: str) -> None:
+    keys = ("plug", "host", "epoch", "curve", "public_key", "signature", "chain_id", "contract")
+    shown = dict.fromkeys(keys, "x") | {"retirements": [], "retired": {"successor": "0x" + "cd" * 20, "epoch": 7}}
+    Refusing.answer = 200, json.dumps(shown).encode()
+    done = run("key", PLUG, "--api", api)
+    assert done.returncode == 0
+    assert "in favour of 0x" + "cd" * 20 + " in epoch 7" in done.stdout
+    Refusing.answer = 200, json.dumps(shown | {"retired": None}).encode()
+    assert "RETIRED" not in run("key", PLUG, "--api", api).stdout
+
+
 def test_no_relay_is_one_line() -> None:
     done = run("key", PLUG, "--api", "http://127.0.0.1:9")
     assert done.returncode == 1
