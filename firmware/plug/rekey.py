@@ -11,7 +11,7 @@ import esp32
 from plug import config, device_key
 from plug.crypto import eip712
 from plug.enrolment import sign_struct
-from plug.errors import BadState, KeystoreError
+from plug.errors import BadState, JournalError, KeystoreError
 from plug.ledger import open_ledger
 from plug.storage import keystore
 from plug.storage.journal import Journal
@@ -29,8 +29,10 @@ def run(entropy, show=print):
     settings = config.load()
     nvs = esp32.NVS("wattseal")
     key = device_key.load(nvs)
-    partition = esp32.Partition.find(esp32.Partition.TYPE_DATA, label="journal")[0]
-    check_idle(open_ledger(Journal(partition), key is not None))
+    found = esp32.Partition.find(esp32.Partition.TYPE_DATA, label="journal")
+    if not found:
+        raise JournalError("flash has no partition `journal`: write build/firmware/partition-table.bin to 0x8000")
+    check_idle(open_ledger(Journal(found[0]), key is not None))
     if key is None:
         raise KeystoreError("there is no key to replace: start the plug, it makes its first one")
     old, record = key

@@ -64,7 +64,7 @@ class I2C:
     def _read_register(self, addr, register, nbytes):
         """Do what _transfer does, fast, on a bus without faults."""
         if _BUS_TIME:
-            self._take_time(nbytes + 4)
+            self._take_time(nbytes + 4, _world.bus_faults.slow_us)
         self._address_ic(addr)
         _world.settle()
         received = _world.meter.read_at(register, nbytes)
@@ -85,13 +85,11 @@ class I2C:
 
     def _transfer(self, addr, sent, nbytes):
         """Send the address and bytes unless these are None, then the address again and receive bytes unless there are 0."""
-        if self._signer is not None:
-            if _BUS_TIME:
-                self._take_time((0 if sent is None else len(sent) + 1) + (nbytes + 1 if nbytes else 0))
-            return self._signer.transfer(self._freq, addr, sent, nbytes)
-        faults = _world.bus_faults
+        faults = _world.bus_faults if self._signer is None else self._signer.faults
         if _BUS_TIME or faults.slow_us:
-            self._take_time((0 if sent is None else len(sent) + 1) + (nbytes + 1 if nbytes else 0))
+            self._take_time((0 if sent is None else len(sent) + 1) + (nbytes + 1 if nbytes else 0), faults.slow_us)
+        if self._signer is not None:
+            return self._signer.transfer(self._freq, addr, sent, nbytes)
         self._address_ic(addr)
         if faults.stuck is not None:  # the master hears no complaint, and the IC nothing
             return bytes([faults.stuck]) * nbytes
@@ -108,8 +106,8 @@ class I2C:
             self._fail_late()
         return received
 
-    def _take_time(self, transferred):
-        clock.spend_us(_world.bus_faults.slow_us + (round(transferred * self._us_per_byte) if _BUS_TIME else 0))
+    def _take_time(self, transferred, slow_us):
+        clock.spend_us(slow_us + (round(transferred * self._us_per_byte) if _BUS_TIME else 0))
 
 
 if clock.settings["cpu_scale"]:

@@ -23,6 +23,8 @@ class SignerBus:
         if self.failing_transfers:
             self.failing_transfers -= 1
             raise OSError(_ENODEV, "ENODEV")
+        if self.faults.stuck is not None:  # the master hears no complaint, and the chip nothing
+            return bytes([self.faults.stuck]) * nbytes
         if addr == 0:
             self.chip.wake(freq, now_us)
         if addr != ADDRESS or not self.chip.is_listening(now_us):

@@ -53,7 +53,7 @@ class Partition:
 
     @staticmethod
     def find(kind, label):
-        return [Flash.partition] if (kind, label) == (1, "journal") else []
+        return [Flash.partition] if (kind, label) == (1, "journal") and Flash.partition else []
 
 
 class Radio:
@@ -87,7 +87,7 @@ sys.modules["esp32"], sys.modules["network"] = FakeEsp32, FakeNetwork
 
 from plug import config, device_key, rekey  # noqa: E402
 from plug.crypto import eip712, secp256k1  # noqa: E402
-from plug.errors import BadState, ConfigError, KeystoreError  # noqa: E402
+from plug.errors import BadState, ConfigError, JournalError, KeystoreError  # noqa: E402
 from plug.ledger import Ledger, open_ledger  # noqa: E402
 from plug.signing.software import SoftwareSigner  # noqa: E402
 from plug.storage import keystore  # noqa: E402
@@ -210,6 +210,13 @@ def test_a_receipt_that_nobody_has_keeps_the_key():
     ledger.mark_acknowledged(TAG)
     rekey.run(ENTROPY, str)
     assert Ledger(Journal(Flash.partition)).unpaid() == [TAG]  # it stays to be claimed
+
+
+def test_without_a_journal_partition_it_says_what_to_write():
+    with_key()
+    Flash.partition = None
+    assert "partition-table.bin" in str(raises(JournalError, rekey.run, ENTROPY))
+    assert device_key.load(rebooted())[1].material == OLD_SECRET
 
 
 def test_without_a_key_there_is_nothing_to_replace():

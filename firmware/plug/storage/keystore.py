@@ -77,9 +77,9 @@ def _parse(data):
 
 
 def store(nvs, record):
-    """Keep a record in place of the one before; it is in flash when this returns. Raises KeystoreError."""
+    """Keep a record in place of the one before; it is in flash when this returns. Raises KeystoreError: either may be found at the next start."""
     try:
         nvs.set_blob(_KEY, record.to_bytes())
         nvs.commit()
     except OSError as error:
-        raise KeystoreError(f"the device key cannot be kept in NVS ({error}): nothing has changed; restart and try again")
+        raise KeystoreError(f"the device key cannot be kept in NVS ({error}): restart, see whether it is the old or the new one, and try again")

@@ -15,6 +15,7 @@ Api = Annotated[str, typer.Option(help="The relay's HTTP API.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs and as an export.")]
 _API = "http://127.0.0.1:7141"
 _TIMEOUT_S = 60  # the relay waits 30 for the plug
+_SHOWN = ("plug", "host", "epoch", "curve", "public_key", "signature", "chain_id", "contract")
 
 
 @app.command()
@@ -42,11 +43,13 @@ def _ask(method: str, api: str, plug: str, what: str, body: dict[str, Any] | Non
         raise typer.BadParameter(f"{plug!r} is not 0x and 40 hex digits")
     try:
         response = httpx.request(method, f"{api.rstrip('/')}/plugs/{plug.lower()}/{what}", json=body, timeout=_TIMEOUT_S)
-        answer: dict[str, Any] = response.json()
+        answer: Any = response.json()
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         raise LinkError(f"no answer from the relay at {api}: {error!r}; is it running, and is this its --api?") from error
-    if not response.is_success:
-        raise LinkError(f"the relay refused: {answer.get('message')} [{answer.get('code')}]")
+    if isinstance(answer, dict) and not response.is_success and {"code", "message"} <= answer.keys():
+        raise LinkError(f"the relay refused: {answer['message']} [{answer['code']}]")
+    if not isinstance(answer, dict) or not response.is_success or not {*_SHOWN, "retirements", "retired"} <= answer.keys():
+        raise LinkError(f"what answers at {api} is no relay of this version (status {response.status_code}): is this its --api?")
     return answer
 
 
@@ -58,8 +61,10 @@ def _show(answer: dict[str, Any], as_json: bool) -> None:
     from rich.table import Table
 
     table = Table(show_header=False)
-    for name in ("plug", "host", "epoch", "curve", "public_key", "signature", "chain_id", "contract"):
+    for name in _SHOWN:
         table.add_row(name.replace("_", " "), str(answer[name]))
+    if answer["retired"] is not None:
+        table.add_row("RETIRED", f"in favour of {answer['retired']['successor']} in epoch {answer['retired']['epoch']}")
     for retirement in answer["retirements"]:
         table.add_row("took over from", f"{retirement['plug']} in epoch {retirement['epoch']}")
     Console(width=160).print(table)

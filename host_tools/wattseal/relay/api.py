@@ -28,6 +28,7 @@ _STATUS_OF_CODE = {
     "unknown_session": 404,
     "not_enrolled": 404,
     "no_offer": 409,
+    "retired": 409,
     "malformed": 422,
     "bad_signature": 422,
     "plug_offline": 504,
@@ -187,13 +188,15 @@ def _plug(relay: Relay, plug: bytes) -> dict[str, Any]:
 
 
 def _exported(relay: Relay, plug: bytes) -> dict[str, Any]:
-    """Return all that others need to check a plug's key: its enrolment, and the retirements that lead to it, newest first."""
+    """Return all that others need to check a plug's key: its enrolment, the retirements that lead to it, newest first, and its own or None."""
+    retired = relay.store.retirement(plug)
     retirements = [relay.store.retirement(earlier) for earlier in relay.store.identities(plug)[1:]]
     return {
         **relay.enrolment(plug).to_wire(),
         "chain_id": relay.chain_id,
         "contract": to_hex(relay.contract),
         "retirements": [one.to_wire() for one in retirements if one is not None],
+        "retired": retired and retired.to_wire(),
     }
 
 

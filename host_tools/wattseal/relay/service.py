@@ -61,6 +61,7 @@ from wattseal.store import Added, SettlementRecord, Store
 
 OUTBOX_SESSIONS = 32  # a plug keeps no more until they are settled
 GATEWAY_THREADS = 8
+_LAST_EPOCH = (1 << 64) - 1  # may be asked for again, as an answer may get lost
 _LONGEST_PAUSE = 60  # polls between two tries at one session
 
 _log = logging.getLogger(__name__)
@@ -149,13 +150,13 @@ class Relay:
         await self.connection(plug).send(command)
 
     async def enrol(self, plug: bytes, epoch: int | None) -> Enrolment:
-        """Have a plug say for whom it works, and keep it; `epoch` None is the next above the stored one. Safe to repeat.
+        """Have a plug say for whom it works, and keep it; `epoch` None is the next above what is stored of the key or those before it.
 
-        Raises UnknownPlug, PlugOffline, PlugSilent, or PlugRefused with the plug's own code.
+        Safe to repeat. Raises Retired, UnknownPlug, PlugOffline, PlugSilent, or PlugRefused with the plug's own code.
         """
+        self._check_not_retired(plug)
         if epoch is None:
-            known = self.store.enrolment(plug)
-            epoch = 1 if known is None else known.epoch + 1
+            epoch = min(self._newest_epoch(plug) + 1, _LAST_EPOCH)
         await self.connection(plug).ask(EnrolMessage(epoch), _question(epoch))
         return self.enrolment(plug)
 
@@ -165,6 +166,19 @@ class Relay:
         if enrolment is None:
             raise NotEnrolled(f"plug {to_hex(plug)} has not enrolled here: ask for it with `wattseal plug enrol`")
         return enrolment
+
+    def _check_not_retired(self, plug: bytes) -> None:
+        retirement = self.store.retirement(plug)
+        if retirement is not None:
+            raise Retired(f"plug {to_hex(plug)} has retired in favour of {to_hex(retirement.successor)}: its key enrols no more")
+
+    def _newest_epoch(self, plug: bytes) -> int:
+        """Return the epoch of a key's enrolment, else the newest in which one before it retired, else 0."""
+        enrolment = self.store.enrolment(plug)
+        if enrolment is not None:
+            return enrolment.epoch  # above the others, and nobody else can have signed it
+        retirements = (self.store.retirement(earlier) for earlier in self.store.identities(plug)[1:])
+        return max((one.epoch for one in retirements if one is not None), default=0)
 
     def _voucher(self, session: bytes) -> Voucher:
         message = self.store.voucher(session)
@@ -236,9 +250,8 @@ class Relay:
 
     def _take_enrolment(self, connection: Connection, message: Enrolment) -> None:
         check_enrolment(self._domain, connection.plug, message)
-        known, retirement = self.store.enrolment(message.plug), self.store.retirement(message.plug)
-        if retirement is not None:
-            raise Retired(f"plug {to_hex(message.plug)} has retired in favour of {to_hex(retirement.successor)}: its key enrols no more")
+        self._check_not_retired(message.plug)
+        known = self.store.enrolment(message.plug)
         if known is None or known.epoch < message.epoch:
             self.store.put_enrolment(message)
         elif known.epoch > message.epoch:
@@ -250,13 +263,15 @@ class Relay:
     async def _take_retirement(self, connection: Connection, message: RetiredMessage) -> None:
         check_retirement(self._domain, connection.plug, message)
         known, enrolment = self.store.retirement(message.plug), self.store.enrolment(message.plug)
-        if known is not None and (known.successor, known.epoch) == (message.successor, message.epoch):
-            return
-        if known is not None and known.epoch == message.epoch:
-            raise Conflict(f"in epoch {message.epoch} plug {to_hex(message.plug)} has retired in favour of {to_hex(known.successor)}; that stands")
-        newest = max([one.epoch for one in (known, enrolment) if one is not None], default=0)
-        if message.epoch <= newest:
-            raise StaleEpoch(f"the retirement's epoch {message.epoch} is not above {newest}, the last one that plug {to_hex(message.plug)} signed")
+        if known is not None:
+            if (known.successor, known.epoch) == (message.successor, message.epoch):
+                return
+            # An old secret can be read from flash for a while: whoever has it must not take the unpaid receipts over.
+            raise Retired(f"plug {to_hex(message.plug)} has retired in favour of {to_hex(known.successor)} in epoch {known.epoch}; that stands")
+        if enrolment is not None and message.epoch <= enrolment.epoch:
+            raise StaleEpoch(
+                f"the retirement's epoch {message.epoch} is not above {enrolment.epoch}, in which plug {to_hex(message.plug)} has enrolled"
+            )
         self.store.put_retirement(message)
         _log.info("a key has retired", extra={"plug": to_hex(message.plug), "successor": to_hex(message.successor)})
         await self._tell_settled(connection, message.plug)

@@ -136,6 +136,21 @@ def test_it_signs_over_a_bus_that_flips_bits_and_does_not_answer():
     bus.faults.flip_ppm = 0
 
 
+def test_a_stuck_bus_is_no_answer_and_a_slow_one_takes_its_time():
+    chip()
+    signer = SecureElementSigner.create(bytes(32))
+    faults = world.signer_bus.faults
+    for stuck in (0x00, 0xFF, 0x04, 0x11):
+        faults.stuck = stuck
+        assert "answer is damaged" in str(raises(SecureElementError, sign, signer))
+    faults.stuck = None
+    faults.slow_us = 3_000
+    before_us = world.now_us
+    assert p256.verify(signer.public_key, DIGEST, sign(signer)[:64])
+    assert world.now_us - before_us > 10 * faults.slow_us
+    faults.slow_us = 0
+
+
 def test_a_chip_that_is_far_too_slow_is_given_up_and_comes_back():
     model = chip()
     signer = SecureElementSigner.create(bytes(32))

@@ -93,6 +93,13 @@ def test_each_refusal_says_what_to_do_and_shows_no_secret():
         assert repr(SECRET) not in text
 
 
+def test_a_write_that_may_be_finished_at_the_next_start_is_not_said_to_have_changed_nothing():
+    error = OSError(-0x1108, "ESP_ERR_NVS_REMOVE_FAILED")  # the new value is written, the old one not yet erased
+    text = str(raises(KeystoreError, keystore.store, NVS(error=error), KeyRecord(SOFTWARE, SECRET)))
+    assert "nothing" not in text
+    assert "restart" in text
+
+
 def test_a_record_that_cannot_be_kept_is_said():
     text = str(raises(KeystoreError, keystore.store, NVS(error=OSError(-0x1105, "ESP_ERR_NVS_NOT_ENOUGH_SPACE")), KeyRecord(SOFTWARE, SECRET)))
     assert "restart" in text, text

@@ -15,7 +15,7 @@ from wattseal.relay.api import MAX_BODY_BYTES, make_app
 from wattseal.relay.link import Timings
 
 from tests.host_tools.conftest import RunningRelay, ScriptedPlug, until
-from tests.host_tools.relay.test_keys import enrolment
+from tests.host_tools.relay.test_keys import enrolment, retirement
 
 pytestmark = pytest.mark.anyio
 
@@ -240,9 +240,21 @@ async def test_an_enrolment_is_asked_for_and_exported(running: RunningRelay, api
     message = enrolment(5)
     await plug.send(message.frame())
     posted = await posting
-    expected = message.to_wire() | {"chain_id": actors.chain_id, "contract": to_hex(actors.contract), "retirements": []}
+    expected = message.to_wire() | {"chain_id": actors.chain_id, "contract": to_hex(actors.contract), "retirements": [], "retired": None}
     assert (posted.status_code, posted.json()) == (201, expected)
     assert (await api.get(f"{path}/key")).json() == expected
+
+
+async def test_a_retired_key_is_shown_as_retired_and_not_asked_to_enrol(running: RunningRelay, api: httpx.AsyncClient) -> None:
+    running.store.put_enrolment(enrolment(5))
+    running.store.put_retirement(retirement(6))
+    await running.connect()  # whoever has the old secret can
+    path = f"/plugs/{to_hex(running.actors.plug)}"
+    shown = (await api.get(f"{path}/key")).json()
+    assert (shown["epoch"], shown["retired"]) == (5, retirement(6).to_wire())
+    posted = await api.post(f"{path}/enrolments", json={"epoch": None})
+    assert (posted.status_code, posted.json()["code"]) == (409, "retired")
+    assert to_hex(running.actors.other_plug) in posted.json()["message"]
 
 
 async def test_a_plug_without_a_host_or_with_a_later_epoch_says_so(running: RunningRelay, api: httpx.AsyncClient) -> None:

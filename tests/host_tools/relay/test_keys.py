@@ -181,6 +181,31 @@ async def test_an_enrolment_is_asked_for_kept_and_given_out(running: RunningRela
     assert running.store.enrolment(ACTORS.plug) == enrolment(9)
 
 
+async def asked_for(running: RunningRelay, plug: ScriptedPlug, key: bytes) -> int:
+    """Have the relay ask for its next epoch, answer, return the epoch."""
+    asking = asyncio.create_task(running.relay.enrol(signatures.address(key), None))
+    epoch: int = (await plug.expect("enrol"))["epoch"]
+    await plug.send(enrolment(epoch, key=key).frame())
+    await asking
+    return epoch
+
+
+async def test_the_next_epoch_is_above_those_of_the_keys_before(running: RunningRelay) -> None:
+    new = await successor(running)
+    await taken(running, new, retirement(6))
+    assert await asked_for(running, new, NEW_KEY) == 7
+    third = await successor(running, THIRD_KEY)
+    await taken(running, third, retirement(9, NEW_KEY, THIRD))
+    assert await asked_for(running, third, THIRD_KEY) == 10
+    assert await asked_for(running, third, THIRD_KEY) == 11
+
+
+async def test_there_is_none_above_the_last_epoch(running: RunningRelay) -> None:
+    plug = await running.connect()
+    await taken(running, plug, enrolment((1 << 64) - 1))
+    assert await asked_for(running, plug, ACTORS.plug_key) == (1 << 64) - 1
+
+
 async def test_the_plugs_refusal_is_handed_on(running: RunningRelay) -> None:
     plug = await running.connect()
     asking = asyncio.create_task(running.relay.enrol(ACTORS.plug, None))
@@ -204,7 +229,7 @@ async def successor(running: RunningRelay, key: bytes = NEW_KEY) -> ScriptedPlug
     return await running.connect(ACTORS.hello(plug=to_hex(signatures.address(key))))
 
 
-async def test_a_retirement_is_kept_once_and_only_a_newer_one_replaces_it(running: RunningRelay) -> None:
+async def test_the_first_retirement_of_a_key_stands(running: RunningRelay) -> None:
     plug = await running.connect()
     await taken(running, plug, enrolment(5))
     new = await successor(running)
@@ -213,11 +238,12 @@ async def test_a_retirement_is_kept_once_and_only_a_newer_one_replaces_it(runnin
     for _ in range(2):
         await taken(running, new, retirement(6))
     third = await successor(running, THIRD_KEY)
-    assert await refusal(third, retirement(6, successor=THIRD)) == "conflict"
-    assert await refusal(third, retirement(5, successor=THIRD)) == "stale_epoch"
+    for epoch in (5, 6, 7, (1 << 64) - 1):
+        assert await refusal(third, retirement(epoch, successor=THIRD)) == "retired"
+    assert await refusal(new, retirement(7)) == "retired"
     assert running.store.retirement(ACTORS.plug) == retirement(6)
-    await taken(running, third, retirement(7, successor=THIRD))
-    assert running.store.retirement(ACTORS.plug) == retirement(7, successor=THIRD)
+    assert running.store.identities(NEW) == [NEW, ACTORS.plug]
+    assert running.store.identities(THIRD) == [THIRD]
 
 
 async def test_a_retired_key_enrols_no_more(running: RunningRelay) -> None:
