@@ -43,6 +43,13 @@ OPENED = (4, 64)
 CHECKS = (
     ("Wattseal.vy", "reentrancy lock of open", "@external\n@payable\n@nonreentrant\ndef open(", "@external\n@payable\ndef open("),
     ("Wattseal.vy", "receipt names the session", "    if c.receipt.session != session:\n        return WRONG_SESSION\n", ""),
+    (
+        "Wattseal.vy",
+        "words of the receipt",
+        "    if ((c.receipt.sequence | c.receipt.activeSeconds | c.receipt.flags) >> 32) "
+        "| ((c.receipt.registerWh | c.receipt.energyWh) >> 64) != 0:\n        return BAD_TERMS\n",
+        "",
+    ),
     ("Wattseal.vy", "unknown flags", "    if c.receipt.flags & UNKNOWN_FLAGS != 0:\n        return UNKNOWN_FLAG\n", ""),
     ("Wattseal.vy", "time for claims", "    if block.timestamp > unsafe_add(c.voucher.validUntil, GRACE):\n        return TOO_LATE\n", ""),
     ("Wattseal.vy", "receipt not ahead of the chain", "    if c.receipt.asOf > block.timestamp:\n        return TOO_EARLY\n", ""),
