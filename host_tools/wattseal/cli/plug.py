@@ -61,6 +61,8 @@ def _show(answer: dict[str, Any], as_json: bool) -> None:
     from rich.table import Table
 
     table = Table(show_header=False)
+    table.add_column()
+    table.add_column(overflow="fold")  # a signature is of no use without its end
     for name in _SHOWN:
         table.add_row(name.replace("_", " "), str(answer[name]))
     if answer["retired"] is not None:

@@ -96,3 +96,11 @@ def test_a_server_that_is_no_relay_is_one_line(api: str, answer: tuple[int, byte
 )
 def test_wrong_usage_is_2(arguments: list[str]) -> None:
     assert run(*arguments).returncode == 2
+
+
+def test_the_longest_signature_is_shown_whole(api: str) -> None:
+    keys = ("plug", "host", "epoch", "curve", "public_key", "signature", "chain_id", "contract")
+    signature = "0x" + "".join(f"{number:02x}" for number in range(128))
+    Refusing.answer = 200, json.dumps(dict.fromkeys(keys, "x") | {"signature": signature, "retirements": [], "retired": None}).encode()
+    shown = run("key", PLUG, "--api", api).stdout
+    assert signature in "".join(line.split("│")[2].strip() for line in shown.splitlines() if "│" in line)
