@@ -238,7 +238,7 @@ class RunningRelay:
 
     async def __aenter__(self) -> "RunningRelay":
         self.address = await self.server.start("127.0.0.1", 0)
-        self._settling = asyncio.create_task(self.relay.settle_forever())
+        self._settling = asyncio.create_task(self.relay.settler.run())
         return self
 
     async def __aexit__(self, *_: object) -> None:

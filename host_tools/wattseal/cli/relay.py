@@ -20,8 +20,9 @@ from wattseal.errors import ConfigError
 from wattseal.protocol import signatures
 
 if TYPE_CHECKING:
+    from wattseal.relay.chain import Gateway
     from wattseal.relay.link import Timings
-    from wattseal.relay.service import Gateway, Relay
+    from wattseal.relay.service import Relay
 
 KEY_VARIABLE = "WATTSEAL_RELAY_KEY"
 
@@ -129,7 +130,7 @@ async def _serve(service: "Relay", api: tuple[str, int], stopped: asyncio.Event,
     app = make_app(service, loopback_only=ipaddress.ip_address(address[0]).is_loopback)
     http = ApiServer(uvicorn.Config(app, lifespan="off", log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=5))
     answering = asyncio.create_task(http.serve(sockets=[listener]))
-    settling = asyncio.create_task(service.settle_forever())
+    settling = asyncio.create_task(service.settler.run())
     waiting = asyncio.create_task(stopped.wait())
     try:
         ready(address)

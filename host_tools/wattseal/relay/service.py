@@ -6,12 +6,7 @@ crash but the store: the plug sends again what was not acknowledged, and what wa
 
 import asyncio
 import logging
-import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import partial
-from typing import ParamSpec, Protocol, TypeVar
 
 from wattseal.errors import (
     Conflict,
@@ -22,12 +17,10 @@ from wattseal.errors import (
     ProtocolError,
     Retired,
     StaleEpoch,
-    StoreError,
     UnknownPlug,
     UnknownSession,
 )
-from wattseal.gateway.contract import STATUS_CLOSED, STATUS_OPEN
-from wattseal.gateway.types import SessionState, Settlement
+from wattseal.gateway.contract import STATUS_OPEN
 from wattseal.protocol.eip712 import domain_separator
 from wattseal.protocol.messages import (
     Ack,
@@ -38,7 +31,6 @@ from wattseal.protocol.messages import (
     Lock,
     Offer,
     PlugMessage,
-    Receipt,
     ReceiptMessage,
     Refused,
     RetiredMessage,
@@ -50,40 +42,19 @@ from wattseal.protocol.messages import (
     Time,
     Voucher,
     VoucherMessage,
-    due,
     to_hex,
 )
 from wattseal.protocol.signatures import check_signer
-from wattseal.protocol.typed_data import START_WINDOW_S
+from wattseal.relay.chain import ChainThreads, Gateway
 from wattseal.relay.link import Connection, Timings
+from wattseal.relay.settling import Settler
 from wattseal.relay.verify import check_enrolment, check_receipt, check_retirement, check_session
-from wattseal.store import Added, SettlementRecord, Store
+from wattseal.store import Added, Store
 
 OUTBOX_SESSIONS = 32  # a plug keeps no more until they are settled
-GATEWAY_THREADS = 8
 _LAST_EPOCH = (1 << 64) - 1  # may be asked for again, as an answer may get lost
-_LONGEST_PAUSE = 60  # polls between two tries at one session
 
 _log = logging.getLogger(__name__)
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-class Gateway(Protocol):
-    """What the relay asks of the chain. Thread-safe; everything raises GatewayError, whose `retry` says whether to come back."""
-
-    def head_timestamp(self) -> int:
-        """UTC seconds of the newest header."""
-        ...
-
-    def session_state(self, session: bytes) -> SessionState:
-        """The proven state of a session (32 bytes)."""
-        ...
-
-    def settle(self, voucher: Voucher, receipt: Receipt, plug_signature: bytes) -> Settlement:
-        """Have a receipt paid; safe to repeat."""
-        ...
 
 
 class Relay:
@@ -95,16 +66,15 @@ class Relay:
         self.store = store
         self.connections: dict[bytes, Connection] = {}
         self._domain = domain_separator(chain_id, contract)
+        self._chain = ChainThreads()
         self._gateway = gateway
         self._timings = timings
         self._locks: dict[Connection, tuple[bytes, asyncio.Task[None]]] = {}
-        self._threads = ThreadPoolExecutor(GATEWAY_THREADS, "gateway")
-        self._due = asyncio.Event()
-        self._pauses: dict[bytes, tuple[float, float]] = {}  # session -> (not before, on the monotonic clock; the next pause in seconds)
+        self.settler = Settler(store, gateway, self._chain, timings, self._say_settled)
 
     def close(self) -> None:
         """Let go of the threads that wait for the chain; what they do is safe to repeat."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._chain.close()
 
     # -- what the API asks ------------------------------------------------------------------------------------------------------------
 
@@ -296,7 +266,7 @@ class Relay:
         if receipt.final:
             self._unwatch_lock(connection)
             connection.answered(receipt.session)
-            self._due.set()
+            self.settler.look()
 
     def _take_status(self, connection: Connection, status: Status) -> None:
         self.store.add_status(connection.plug, status)
@@ -310,12 +280,18 @@ class Relay:
         if status.state == "ending" and status.session is not None:
             connection.answered(status.session)
 
+    async def _say_settled(self, voucher: Voucher, session: bytes) -> None:
+        for plug, connection in tuple(self.connections.items()):
+            if voucher.plug in self.store.identities(plug):
+                with suppress(PlugOffline):
+                    await connection.send(Settled(session))
+
     # -- what the chain says ----------------------------------------------------------------------------------------------------------
 
     async def _keep_time(self, connection: Connection) -> None:
         while True:
             try:
-                utc = await self._ask_chain(self._gateway.head_timestamp)
+                utc = await self._chain.ask(self._gateway.head_timestamp)
             except GatewayError as error:
                 _log.warning("the chain's time is not known", extra={"code": error.code, "why": str(error)})
                 await asyncio.sleep(self._timings.poll_s)
@@ -343,7 +319,7 @@ class Relay:
         pause_s = self._timings.poll_s
         while True:
             try:
-                state = await self._ask_chain(self._gateway.session_state, session)
+                state = await self._chain.ask(self._gateway.session_state, session)
             except GatewayError as error:
                 _log.warning("the lock cannot be looked up", extra={"session": to_hex(session), "code": error.code, "why": str(error)})
             else:
@@ -352,83 +328,6 @@ class Relay:
                     return
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 1.2, 10 * self._timings.poll_s)
-
-    async def _ask_chain(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(call, *args, **kwargs))
-
-    async def settle_forever(self) -> None:
-        """Settle every session that is due, for ever: at once when a final receipt comes, else every poll interval."""
-        while True:
-            self._due.clear()
-            try:
-                await self.settle_due()
-            except StoreError as error:
-                _log.error("cannot settle", extra={"code": error.code, "why": str(error)})
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._timings.poll_s):
-                    await self._due.wait()
-
-    async def settle_due(self) -> None:
-        """Try once to settle each session that is due and not pausing after a failure."""
-        sessions = self.store.due(received_before=int(time.time() - self._timings.interim_s))
-        self._pauses = {voucher.session: self._pauses[voucher.session] for voucher, _ in sessions if voucher.session in self._pauses}
-        for voucher, receipt in sessions:
-            if self._pauses.get(voucher.session, (0.0, 0.0))[0] <= time.monotonic():
-                await self._settle(voucher.voucher, receipt)
-
-    async def _settle(self, voucher: Voucher, message: ReceiptMessage) -> None:
-        receipt = message.receipt
-        session = receipt.session
-        try:
-            record = await self._settlement(voucher, message)
-        except GatewayError as error:
-            _log.warning("not settled", extra={"session": to_hex(session), "code": error.code, "why": str(error), "retry": error.retry})
-            if error.retry:
-                self._pause(session)
-                return
-            record = SettlementRecord(session, receipt.sequence, "failed", code=error.code, message=str(error))
-        if record is None:
-            return
-        self.store.add_settlement(record)
-        _log.info("settlement %s", record.state, extra={"session": to_hex(session), "sequence": receipt.sequence, "paid": record.paid})
-        if not receipt.final or record.state == "failed":
-            return
-        for plug, connection in tuple(self.connections.items()):
-            if voucher.plug in self.store.identities(plug):
-                with suppress(PlugOffline):
-                    await connection.send(Settled(session))
-
-    async def _settlement(self, voucher: Voucher, message: ReceiptMessage) -> SettlementRecord | None:
-        """Settle a receipt; None while the chain is behind it, or the lock may still be opened."""
-        receipt = message.receipt
-        head = await self._ask_chain(self._gateway.head_timestamp)
-        if head < receipt.asOf:
-            return None
-        amount = due(voucher, receipt)
-        if amount == 0 or not receipt.final:
-            state = await self._ask_chain(self._gateway.session_state, receipt.session)
-            if state.status == STATUS_OPEN and not receipt.final and amount <= state.paid:
-                return SettlementRecord(receipt.session, receipt.sequence, "nothing_due", total_paid=state.paid)
-            if state.status != STATUS_OPEN and amount == 0:
-                over = state.status == STATUS_CLOSED or head > voucher.issuedAt + START_WINDOW_S
-                return SettlementRecord(receipt.session, receipt.sequence, "nothing_due") if over else None
-        settlement = await self._ask_chain(self._gateway.settle, voucher, receipt, message.signature)
-        return SettlementRecord(
-            session=receipt.session,
-            sequence=receipt.sequence,
-            state="settled",
-            tx_hash=settlement.tx_hash,
-            block_number=settlement.block_number,
-            block_hash=settlement.block_hash,
-            gas_used=settlement.gas_used,
-            paid=settlement.paid,
-            total_paid=settlement.total_paid,
-            proof_verified=settlement.proof_verified,
-        )
-
-    def _pause(self, session: bytes) -> None:
-        _, pause_s = self._pauses.get(session, (0.0, self._timings.poll_s))
-        self._pauses[session] = time.monotonic() + pause_s, min(2 * pause_s, _LONGEST_PAUSE * self._timings.poll_s)
 
 
 def _question(epoch: int) -> bytes:

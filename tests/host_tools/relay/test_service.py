@@ -293,7 +293,7 @@ async def test_a_refusal_is_recorded_and_not_tried_again(running: RunningRelay) 
     await until(lambda: bool(running.store.settlements(session)))
     (record,) = running.store.settlements(session)
     assert (record.state, record.code, record.message) == ("failed", "settlement_refused", "too late")
-    await running.relay.settle_due()
+    await running.relay.settler.settle_due()
     assert running.gateway.settled == []
     assert "settled" not in [heard["type"] for heard in plug.heard]
 

@@ -1,0 +1,46 @@
+"""What the relay asks of the chain, and the threads in which it waits for the answers."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import ParamSpec, Protocol, TypeVar
+
+from wattseal.gateway.types import SessionState, Settlement
+from wattseal.protocol.messages import Receipt, Voucher
+
+GATEWAY_THREADS = 8
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Gateway(Protocol):
+    """What the relay asks of the chain. Thread-safe; everything raises GatewayError, whose `retry` says whether to come back."""
+
+    def head_timestamp(self) -> int:
+        """UTC seconds of the newest header."""
+        ...
+
+    def session_state(self, session: bytes) -> SessionState:
+        """The proven state of a session (32 bytes)."""
+        ...
+
+    def settle(self, voucher: Voucher, receipt: Receipt, plug_signature: bytes) -> Settlement:
+        """Have a receipt paid; safe to repeat."""
+        ...
+
+
+class ChainThreads:
+    """Runs what waits for the chain beside the event loop."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(GATEWAY_THREADS, "gateway")
+
+    async def ask(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Return what a call returns, or raise what it raises."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(call, *args, **kwargs))
+
+    def close(self) -> None:
+        """Let go of the threads; what still runs in them is not waited for."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
