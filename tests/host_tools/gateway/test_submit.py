@@ -2,7 +2,7 @@ import pytest
 from wattseal.errors import ProofError, SubmissionError
 from wattseal.gateway import submit
 from wattseal.gateway.rpc import Rpc, quantity
-from wattseal.gateway.submit import Submitter, deploy
+from wattseal.gateway.submit import Limits, Submitter, deploy
 
 from tests.host_tools.gateway.conftest import trusting
 
@@ -26,8 +26,8 @@ def test_transfer(submitter, anvil):
     assert quantity(Rpc(anvil).call("eth_getBalance", "0x" + "11" * 20, "latest"), "balance") == 5
 
 
-def test_fees_have_a_ceiling(submitter, monkeypatch):
-    monkeypatch.setattr(submit, "MAX_FEE_PER_GAS_WEI", 10)
+def test_fees_have_a_ceiling(submitter):
+    submitter._limits = Limits(max_fee_wei=10)
     with pytest.raises(SubmissionError, match="wait until it is cheaper") as caught:
         submitter.submit(b"\x11" * 20, b"")
     assert caught.value.retry
@@ -37,7 +37,7 @@ def test_tip_has_a_ceiling(submitter, anvil, monkeypatch):
     answering(submitter, monkeypatch, eth_maxPriorityFeePerGas=hex(10**18))
     inclusion = submitter.submit(b"\x11" * 20, b"")
     paid = Rpc(anvil).call("eth_getTransactionReceipt", "0x" + inclusion.receipt.tx_hash.hex())["effectiveGasPrice"]
-    assert int(paid, 16) <= inclusion.header.base_fee_per_gas + submit.MAX_PRIORITY_FEE_PER_GAS_WEI
+    assert int(paid, 16) <= inclusion.header.base_fee_per_gas + Limits().max_tip_wei
 
 
 def test_gas_has_a_ceiling(submitter, monkeypatch):
