@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -26,6 +26,8 @@ from wattseal.relay.link import PlugServer, Timings
 from wattseal.relay.service import Relay
 from wattseal.relay.settle_policy import SettlePolicy
 from wattseal.store import Store
+
+from tests.host_tools.postgresql import Cluster, cluster, why_not
 
 NONE, OPEN, CLOSED = 0, 1, 2
 PATIENCE_S = 10
@@ -288,6 +290,25 @@ async def until(holds: Callable[[], bool]) -> None:
     while not holds():
         assert time.monotonic() < deadline, "nothing happened"
         await asyncio.sleep(0.001)
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Cluster]:
+    """A PostgreSQL server for the whole run."""
+    missing = why_not()
+    if missing:
+        pytest.skip(missing)
+    with cluster() as running:
+        yield running
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.xdist_group("postgresql"))])
+def where(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A place for a new store: a file, then a database."""
+    if request.param == "sqlite":
+        return str(tmp_path / "relay.sqlite")
+    running: Cluster = request.getfixturevalue("postgresql")
+    return running.new_database()
 
 
 @pytest.fixture

@@ -6,7 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from wattseal.errors import BadSignature, NoOffer, PlugOffline, PlugRefused, PlugSilent, RpcError, SettlementRefused, UnknownPlug, UnknownSession
+from wattseal.errors import (
+    BadSignature,
+    NoOffer,
+    PlugOffline,
+    PlugRefused,
+    PlugSilent,
+    RpcError,
+    SettlementRefused,
+    StoreError,
+    UnknownPlug,
+    UnknownSession,
+)
 from wattseal.gateway.types import SessionState
 from wattseal.protocol.eip712 import domain_separator
 from wattseal.protocol.messages import ReceiptMessage, due, to_hex
@@ -147,9 +158,7 @@ async def test_a_voucher_for_another_chain_is_wrong_chain(running: RunningRelay)
     assert running.store.plugs() == []
 
 
-async def test_a_store_that_fails_acknowledges_nothing_and_lets_the_plug_come_back(
-    running: RunningRelay, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_store_that_fails_acknowledges_nothing_and_lets_the_plug_come_back(running: RunningRelay, monkeypatch: pytest.MonkeyPatch) -> None:
     plug = await running.connect()
     session = await running.charge(plug)
     message = running.actors.receipt_message(session, 1)
