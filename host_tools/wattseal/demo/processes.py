@@ -167,7 +167,7 @@ class SimulatedBeaconProcess(Command):
     """`wattseal simulated-beacon` in front of a chain: final after few slots, and those are short, so that nobody has to wait."""
 
     def __init__(self, folder: Path, chain: Chain) -> None:
-        options = ["--rpc", chain.url, "--chain-id", str(CHAIN_ID), "--listen", "127.0.0.1:0", "--final-after", "2", "--pace", "2"]
+        options = ["--rpc", chain.url, "--chain-id", str(CHAIN_ID), "--listen", "127.0.0.1:0", "--final-after", "4", "--pace", "4"]
         super().__init__(["simulated-beacon", *options], folder / "simulated_beacon.log")
         self.url = f"http://{self.ready['listen']}"
 
