@@ -5,8 +5,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from wattseal.cli import gateway, plug, relay, simulated_beacon
-from wattseal.cli.demo import demo
+from wattseal.cli import demo, gateway, plug, relay, simulated_beacon
 from wattseal.errors import WattsealError
 
 EXAMPLES = """
@@ -52,7 +51,7 @@ app = typer.Typer(
 )
 
 # One line a command; a command imports what is heavy when it runs.
-app.command()(demo)
+app.command(epilog=demo.EXAMPLES)(demo.demo)
 app.command(epilog=gateway.EXAMPLES)(gateway.gateway)
 app.command(epilog=relay.EXAMPLES)(relay.relay)
 app.command(epilog=simulated_beacon.EXAMPLES)(simulated_beacon.simulated_beacon)

@@ -186,6 +186,14 @@ class RelayProcess(Command):
         self.port = int(self.ready["listen"].rpartition(":")[2])
         self.api = httpx.Client(base_url=f"http://{self.ready['api']}", timeout=START_TIMEOUT_S)
 
+    def caught(self) -> dict[str, str] | None:
+        """Return what the log says of the first upstream that was caught lying, its `upstream` and `lie`."""
+        for line in self.log.read_text(errors="replace").splitlines():
+            if '"lie"' in line:
+                entry: dict[str, str] = json.loads(line)
+                return entry
+        return None
+
     def get(self, path: str) -> Any:
         """Return a page's JSON; raise LinkError with the relay's own words when it refuses."""
         return self._json(self.api.get(path))
