@@ -23,6 +23,13 @@ class Forged(StrEnum):
     HEADER = "header"
 
 
+REFUSED_BY = {
+    Forged.RECEIPT: "the block's receipts do not give the receipts root of a header that the simulated sync committee signed",
+    Forged.BALANCE: "the proof does not lead there from the state root of a header that the simulated sync committee signed",
+    Forged.HEADER: "it is not the header whose hash the simulated sync committee signed",
+}
+
+
 def lie(forged: Forged, host: bytes, tell: Callable[[str], None]) -> Lie:
     """Return the lie about one kind of answer; `tell` gets each forgery in words. `host` is whose balance is forged."""
 

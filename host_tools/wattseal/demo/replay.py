@@ -91,6 +91,7 @@ class Replay:
         self.beacon = SimulatedBeaconProcess(folder, self.chain)
         self.verified = connect(ChainSettings(chain_id=CHAIN_ID, rpc=(self.chain.url,), simulated_beacon=self.beacon.url))
         self.contract = deploy(self.verified, self._relay_key)
+        self.forged = forged
         self.forgeries: list[str] = []
         self._exits = ExitStack()
         self.liar = None if forged is None else self._exits.enter_context(lying_upstream(self.chain.url))
@@ -179,7 +180,10 @@ class Replay:
     def refusal(self) -> str:
         """Wait until the relay has refused what its upstream forged; return who forged what, and what refused it, in one line."""
         caught = wait_for("the refusal of a forged answer", self.relay.caught)
-        return f"{caught['upstream']} forged {self.forgeries[0]}. Refused by the relay's gateway: {caught['lie']}"
+        if self.forged is None or not self.forgeries:
+            raise LinkError(f"{caught['upstream']} was caught lying, but was not told to: {caught['lie']}; see {self.relay.log}")
+        why = lies.REFUSED_BY[self.forged]
+        return f"{caught['upstream']} forged {self.forgeries[0]}. The relay's gateway refused it: {why} ({caught['lie']})"
 
     def driver(self, key: bytes) -> Driver:
         """Return a driver with money for a session."""
