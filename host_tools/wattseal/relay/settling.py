@@ -104,7 +104,7 @@ class Settler:
     async def _step(self, entries: Sequence[Unsettled]) -> None:
         claims = []
         for entry in entries:
-            if due(entry.session.voucher, entry.message.receipt) or not await self._nothing_due(entry):
+            if entry.in_flight or due(entry.session.voucher, entry.message.receipt) or not await self._nothing_due(entry):
                 claims.append((entry, Claim(entry.session.voucher, entry.message.receipt, entry.message.signature)))
         # also without claims: a transaction that is included, but not final, may have to be sent again
         steps = await self._chain.ask(self._gateway.settle_many, [claim for _, claim in claims])
