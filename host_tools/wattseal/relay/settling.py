@@ -63,14 +63,17 @@ class Settler:
 
     async def run(self) -> None:
         """Settle every session that is due, for ever: at once when a final receipt comes, else every poll interval."""
+        pause_s = self._timings.poll_s
         while True:
             self._due.clear()
             try:
                 await self.settle_due()
+                pause_s = self._timings.poll_s
             except (StoreError, GatewayError) as error:
-                _log.error("cannot settle", extra={"code": error.code, "why": str(error)})
+                _log.error("cannot settle", extra={"code": error.code, "why": str(error), "again_in_s": pause_s})
+                pause_s = min(2 * pause_s, _LONGEST_PAUSE * self._timings.poll_s)
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._timings.poll_s):
+                async with asyncio.timeout(pause_s):
                     await self._due.wait()
 
     async def settle_due(self) -> None:
