@@ -9,6 +9,7 @@ import re
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from eth_account import Account
@@ -32,7 +33,9 @@ FINAL_DEPTH_BLOCKS = 64
 FIRST_POLL_S = 0.05
 LONGEST_POLL_S = 2.0
 _REVERTED = re.compile(r"revert(?:ed)?\b:?\s*(\w*)")
-_TOO_CHEAP = ("underpriced", "fee too low", "tip too low", "less than block base fee")
+# What the clients' pools say (geth, Erigon, Nethermind, Besu, Reth, anvil), in small letters.
+_TOO_CHEAP = ("underpriced", "fee too low", "feetoolow", "tip too low", "price too low", "base fee", "replacementnotallowed")
+_NOTHING_NEW = ("known transaction", "nonce too low", "oldnonce")
 
 _log = logging.getLogger(__name__)
 
@@ -103,6 +106,7 @@ class Submitter:
         self._clock = clock
         self._lock = threading.RLock()
         self.address = signatures.address(key)
+        self._advanced_at = float("-inf")  # on the monotonic clock
         self._nonces: dict[bytes, int] = {}  # by hash of the newest header, the only entry
         self._sent_at: dict[bytes, float] = {}  # by transaction hash, on the monotonic clock
         self._waits_since: dict[int, float] = {}  # nonces that were in a block and are not any more, in UTC seconds
@@ -123,6 +127,7 @@ class Submitter:
             if not unfinished:
                 return
             nonce = self._nonce(head)
+            self._advanced_at = time.monotonic()
             for number, attempts in _by_nonce(unfinished).items():
                 if number >= nonce:
                     self._push(head, attempts)
@@ -135,6 +140,20 @@ class Submitter:
             attempts = _by_nonce(self._unfinished())
             nonce = self._nonce(head) if attempts else 0
             return [signed[-1] for number, signed in attempts.items() if number >= nonce and number not in self._refused]
+
+    def still_waiting(self) -> list[Signed]:
+        """Return what was in no block a moment ago, if no server shows it in one now; nothing where it is time to look at all again.
+
+        Raises RpcError, ProofError, StoreError.
+        """
+        with self._lock:
+            if time.monotonic() - self._advanced_at >= self._limits.resend_s:
+                return []
+            nonce = max(self._nonces.values(), default=0)
+            attempts = {number: signed for number, signed in _by_nonce(self._unfinished()).items() if number >= nonce and number not in self._refused}
+            if any(self._chain.find_transaction(one.transaction.hash) for one in attempts.get(nonce, [])):
+                return []
+            return [signed[-1] for signed in attempts.values()]
 
     def included(self, head: Header) -> list[Inclusion]:
         """Return what is in a block at `head` and not long final, oldest first. Raises RpcError, ProofError, StoreError."""
@@ -160,6 +179,7 @@ class Submitter:
                 if refused.nonce == nonce:  # should a server have kept it after all, this must be able to take its place
                     fee = max(fee, _dearer(refused.transaction.number("maxFeePerGas")))
                     tip = max(tip, _dearer(refused.transaction.number("maxPriorityFeePerGas")))
+            self._advanced_at = time.monotonic()
             return self._sign_and_send(nonce, gas, to, call, value, fee, tip)
 
     # -- asked by who does one thing --------------------------------------------------------------------------------------------------
@@ -175,15 +195,16 @@ class Submitter:
         sent: Signed | None = None
         while True:
             with self._lock:
-                head = self._chain.headers.latest()
-                self.advance(head)
-                if sent is None:
-                    waiting = self.waiting(head)
-                    sent = next((signed for signed in waiting if _does(signed.transaction, to, call, value)), None)
-                    if sent is None and not waiting:
-                        sent = self.send(head, to, call, value)
-                elif sent.nonce < self._nonce(head):
-                    return self._outcome(head, sent, to, call, value)
+                if not self.still_waiting():
+                    head = self._chain.headers.latest()
+                    self.advance(head)
+                    if sent is None:
+                        waiting = self.waiting(head)
+                        sent = next((signed for signed in waiting if _does(signed.transaction, to, call, value)), None)
+                        if sent is None and not waiting:
+                            sent = self.send(head, to, call, value)
+                    elif sent.nonce < self._nonce(head):
+                        return self._outcome(head, sent, to, call, value)
             if time.monotonic() > deadline:
                 what = "an earlier transaction" if sent is None else f"transaction {to_hex(sent.transaction.hash)}"
                 raise SubmissionError(f"{what} of {to_hex(self.address)} is in no block after {self._timeout_s:.0f} s; call again")
@@ -254,13 +275,15 @@ class Submitter:
             self._waits_since[newest.nonce] = self._clock()
             self._sent_at.pop(transaction.hash, None)
             _log.warning("a transaction is in no block any more", extra={"transaction": to_hex(transaction.hash), "nonce": newest.nonce})
+        stuck = not 0 <= self._clock() - self._waits_since.get(newest.nonce, newest.signed_at) < self._limits.stuck_s
         try:
-            if not 0 <= self._clock() - self._waits_since.get(newest.nonce, newest.signed_at) < self._limits.stuck_s:
+            if not stuck and time.monotonic() - self._sent_at.get(transaction.hash, float("-inf")) >= self._limits.resend_s:
+                with suppress(_TooCheap):
+                    self._broadcast(newest)
+                    return
+                stuck = True
+            if stuck:
                 self._replace(head, newest.nonce, transaction)
-            elif time.monotonic() - self._sent_at.get(transaction.hash, float("-inf")) >= self._limits.resend_s:
-                self._broadcast(newest)
-        except _TooCheap:
-            self._replace(head, newest.nonce, transaction)
         except GatewayError as error:
             _log.warning("a transaction is not sent", extra={"transaction": to_hex(transaction.hash), "code": error.code, "why": str(error)})
 
@@ -301,7 +324,7 @@ class Submitter:
                 raise
             if any(words in answer for words in _TOO_CHEAP):
                 raise _TooCheap(str(error)) from error
-            if "nonce too low" not in answer:  # else a block that is not vouched for yet has it, or another in its place
+            if not any(words in answer for words in _NOTHING_NEW):  # else it is in the pool, or a block not vouched for yet has its nonce
                 self._refused.add(signed.nonce)
                 raise SubmissionError(f"the RPC does not take the transaction: {error}") from error
         self._refused.discard(signed.nonce)

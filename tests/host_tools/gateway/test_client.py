@@ -290,6 +290,16 @@ def test_released_by_the_host(charge):
         charge.gateway().settle(*charge.receipt(900, final=True))
 
 
+def test_released_by_the_host_and_forgotten(open_charge):
+    """The slot is empty, which alone proves nothing; the event does."""
+    open_charge.gateway().settle(*open_charge.receipt(100))
+    open_charge.gateway().submit(call_data("release", open_charge.voucher))
+    assert open_charge.gateway().session_state(open_charge.session) == SessionState(STATUS_NONE, 0)
+    with pytest.raises(SettlementRefused, match=f"is closed with {dues(open_charge.receipt(100))} paid"):
+        open_charge.gateway().settle(*open_charge.receipt(900, final=True))
+    assert open_charge.gateway().settle(*open_charge.receipt(100)).total_paid == dues(open_charge.receipt(100))
+
+
 def test_wrong_signature(open_charge):
     voucher, receipt, signature = open_charge.receipt(900)
     with pytest.raises(Reverted, match="bad_signature") as caught:
