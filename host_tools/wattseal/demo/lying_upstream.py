@@ -1,4 +1,4 @@
-"""A JSON-RPC server that lies: it passes questions on to a chain and changes the answers as told."""
+"""A JSON-RPC server that lies: it passes questions on to a chain and changes the answers as told. For the demo and for tests."""
 
 import contextlib
 import http.server
