@@ -10,7 +10,6 @@ from wattseal.errors import GatewayError, ProofError, RpcError
 from wattseal.gateway import blocks, proofs
 from wattseal.gateway.blocks import Block
 from wattseal.gateway.header import FullHeader, HeaderSource
-from wattseal.gateway.known_headers import KnownHeaders
 from wattseal.gateway.logs import LogFilter
 from wattseal.gateway.proofs import Log, TransactionReceipt
 from wattseal.gateway.rpc import Rpc, data, field, quantity, to_hex
@@ -55,7 +54,7 @@ class Chain:
         self.upstreams = upstreams
         self.headers = headers
         self.finalized = finalized
-        self.known = KnownHeaders(upstreams)
+        self.known = upstreams.known
 
     # -- headers and blocks -----------------------------------------------------------------------------------------------------------
 
@@ -131,7 +130,7 @@ class Chain:
         if newest.number - first >= MAX_LOG_BLOCKS:
             raise RpcError(f"{newest.number - first + 1} blocks are asked for logs, {MAX_LOG_BLOCKS} at most are answered; ask for a part")
         found: list[list[FoundLog]] = []
-        for full in self.known.back_from(newest):
+        for full in self.known.back_from(newest.hash):
             if full.header.number < first:
                 break
             if filter_.may_be_in(full.fields["logsBloom"]):

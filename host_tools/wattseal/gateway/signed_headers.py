@@ -2,7 +2,7 @@
 
 import threading
 import time
-from functools import partial
+from itertools import islice
 
 from wattseal.errors import ConfigError, ProofError, RpcError
 from wattseal.gateway import proofs
@@ -10,8 +10,6 @@ from wattseal.gateway.consensus.containers import LightClientHeader
 from wattseal.gateway.consensus.execution import execution_header
 from wattseal.gateway.consensus.light_client import LightClient
 from wattseal.gateway.consensus.networks import Fork
-from wattseal.gateway.header import verify_header
-from wattseal.gateway.rpc import Rpc, data, field, to_hex
 from wattseal.gateway.types import Header
 from wattseal.gateway.upstreams import Upstreams
 
@@ -78,8 +76,9 @@ class SyncCommitteeHeaders:
         """Return the header of `number`, following parents from block `start`."""
         if start - number > _MAX_WALK_BLOCKS:
             raise RpcError(f"block {number} is {start - number} blocks before what can be proven at once; at most {_MAX_WALK_BLOCKS} are followed")
-        for expected in range(start, number - 1, -1):
-            header, block_hash = self._upstreams.ask(partial(_header_of, expected, block_hash))
+        header = next(islice(self._upstreams.known.back_from(block_hash), start - number, None)).header
+        if header.number != number:
+            raise ProofError(f"{start - number} blocks before block {start} is block {header.number}, not {number}")
         return header
 
     def _execution(self, header: LightClientHeader) -> Header:
@@ -94,14 +93,3 @@ class SyncCommitteeHeaders:
                 self._asked_at = now
                 self._client.advance()
             return self._client.finalized_header if final else self._client.optimistic_header
-
-
-def _header_of(number: int, block_hash: bytes, rpc: Rpc) -> tuple[Header, bytes]:
-    """Return the header with that number and hash, and its parent's hash. Raises RpcError, ProofError."""
-    block = rpc.call("eth_getBlockByHash", to_hex(block_hash), False)
-    if block is None:
-        raise RpcError(f"the RPC has no block {to_hex(block_hash)}, which is block {number}; it may not be synchronised yet")
-    header = verify_header(block)
-    if (header.hash, header.number) != (block_hash, number):
-        raise ProofError(f"asked for block {number} {to_hex(block_hash)}, the RPC sent block {header.number} {to_hex(header.hash)}")
-    return header, data(field(block, "parentHash"), "parentHash", 32)

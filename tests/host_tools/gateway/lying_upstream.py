@@ -1,13 +1,13 @@
 """An HTTP server between the gateway and a chain that changes answers as told."""
 
 import contextlib
-import http.server
 import json
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
+
+from tests.host_tools.gateway.http_server import Handler, HttpServer
 
 # Takes a method, its parameters and the true result; returns what the gateway is told.
 Lie = Callable[[str, list[Any], Any], Any]
@@ -39,29 +39,13 @@ class LyingUpstream:
 def lying_upstream(behind: str) -> Iterator[LyingUpstream]:
     """Runs one in front of the chain at `behind`."""
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
+    class Upstream(Handler):
+        def answer(self) -> None:
+            self.send(upstream.answer(self.body()))
 
-        def do_POST(self) -> None:
-            body = upstream.answer(self.rfile.read(int(self.headers["content-length"])))
-            self.send_response(200)
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    server.block_on_close = False  # the gateway keeps its connections open
-    upstream = LyingUpstream(f"http://127.0.0.1:{server.server_port}", behind)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
+    server = HttpServer(Upstream)
+    upstream = LyingUpstream(server.url, behind)
     try:
         yield upstream
     finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+        server.close()
