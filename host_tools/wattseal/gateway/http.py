@@ -64,7 +64,7 @@ class HttpServer:
                 return self._exchange(what, limit, path, json)
         except TimeUp as error:
             left_s()  # raises where it is the whole question's time that is up
-            raise self._trouble(f"{what}: no whole answer from {self.name} in {whole_s:.0f} s") from error
+            raise self._trouble(f"{what}: no whole answer from {self.name} in {whole_s:g} s") from error
         except (
             httpcore.TimeoutException,
             httpcore.NetworkError,
@@ -76,6 +76,8 @@ class HttpServer:
             raise self._trouble(f"{what}: no answer from {self.name} ({error!r:.200}); is it running?") from error
 
     def _exchange(self, what: str, limit: int, path: str, json: bytes | None) -> Reply:
+        if not self._url.isascii():
+            raise ValueError("the address is not ASCII")
         parts = urlsplit(self._url)
         host = parts.netloc.split("@")[-1]
         headers: dict[bytes | str, bytes | str] = {"host": host, "accept": "application/json", "accept-encoding": "gzip", "user-agent": "wattseal"}

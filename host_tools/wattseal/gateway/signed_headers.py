@@ -10,6 +10,7 @@ from wattseal.gateway.consensus.containers import LightClientHeader
 from wattseal.gateway.consensus.execution import execution_header
 from wattseal.gateway.consensus.light_client import LightClient
 from wattseal.gateway.consensus.networks import Fork
+from wattseal.gateway.time_limit import held, left_s
 from wattseal.gateway.types import Header
 from wattseal.gateway.upstreams import Upstreams
 
@@ -57,7 +58,7 @@ class SyncCommitteeHeaders:
                 raise RpcError(
                     f"block {number} is not signed by the sync committee after {self._timeout_s:.0f} s; the newest is {head.execution.block_number}"
                 )
-            time.sleep(_POLL_S)
+            time.sleep(min(_POLL_S, left_s()))
         newest = self._execution(head)
         if number == newest.number:
             return newest
@@ -76,10 +77,11 @@ class SyncCommitteeHeaders:
         """Return the header of `number`, following parents from block `start`."""
         if start - number > _MAX_WALK_BLOCKS:
             raise RpcError(f"block {number} is {start - number} blocks before what can be proven at once; at most {_MAX_WALK_BLOCKS} are followed")
-        header = next(islice(self._upstreams.known.back_from(block_hash), start - number, None)).header
-        if header.number != number:
-            raise ProofError(f"{start - number} blocks before block {start} is block {header.number}, not {number}")
-        return header
+        for full in islice(self._upstreams.known.back_from(block_hash), start - number, None):
+            if full.header.number == number:
+                return full.header
+            break
+        raise ProofError(f"the block that is {start - number} before block {start} has another number than {number}")
 
     def _execution(self, header: LightClientHeader) -> Header:
         return execution_header(self._client.network, header)
@@ -87,7 +89,7 @@ class SyncCommitteeHeaders:
     def _advanced(self, final: bool) -> LightClientHeader:
         """Return the light client's newest header; ask for a newer one where there can be one, a few times a slot."""
         network = self._client.network
-        with self._lock:
+        with held(self._lock):
             now = self._client.clock()
             if abs(now - self._asked_at) >= min(1.0, network.seconds_per_slot / 4):
                 self._asked_at = now

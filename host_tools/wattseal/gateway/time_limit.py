@@ -1,6 +1,7 @@
 """How long one question may take, however many servers are asked for it: a deadline that all that is called on the way sees."""
 
 import contextlib
+import threading
 import time
 from collections.abc import Iterator
 from contextvars import ContextVar
@@ -18,6 +19,17 @@ def time_limit(seconds: float) -> Iterator[None]:
         yield
     finally:
         _deadline.reset(token)
+
+
+@contextlib.contextmanager
+def held(lock: threading.Lock) -> Iterator[None]:
+    """Hold a lock. Raises TimeUp when it does not become free in time."""
+    while not lock.acquire(timeout=min(left_s(), threading.TIMEOUT_MAX)):
+        pass
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def left_s() -> float:

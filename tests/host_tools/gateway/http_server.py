@@ -12,7 +12,7 @@ from typing import Any
 Answer = bytes | tuple[int, dict[str, str], Any]
 
 
-class HttpServer(http.server.ThreadingHTTPServer):
+class LocalServer(http.server.ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False  # the gateway keeps its connections open
 
@@ -73,7 +73,7 @@ def serve(answer_to: Callable[[Any], Answer]) -> Iterator[str]:
         def answer(self) -> None:
             self.send(answer_to(json.loads(self.body())))
 
-    server = HttpServer(JsonRpc)
+    server = LocalServer(JsonRpc)
     try:
         yield server.url
     finally:

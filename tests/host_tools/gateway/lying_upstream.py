@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from tests.host_tools.gateway.http_server import Handler, HttpServer
+from tests.host_tools.gateway.http_server import Handler, LocalServer
 
 # Takes a method, its parameters and the true result; returns what the gateway is told.
 Lie = Callable[[str, list[Any], Any], Any]
@@ -43,7 +43,7 @@ def lying_upstream(behind: str) -> Iterator[LyingUpstream]:
         def answer(self) -> None:
             self.send(upstream.answer(self.body()))
 
-    server = HttpServer(Upstream)
+    server = LocalServer(Upstream)
     upstream = LyingUpstream(server.url, behind)
     try:
         yield upstream

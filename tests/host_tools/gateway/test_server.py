@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import time
 from dataclasses import replace as replace_fields
 
 import httpx
@@ -549,6 +550,37 @@ def test_nonsense_is_one_clear_line(story, liar, method, nonsense):
 
 
 # -- bounds ---------------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_question_of_many_calls_ends_in_time_and_goes_on_where_it_was(story, liar, monkeypatch):
+    def slow(_method, _params, result):
+        time.sleep(0.05)
+        return result
+
+    liar.lie = slow
+    client = Client(gateway(liar.url))
+    client.call("eth_chainId")
+    wanted = {"fromBlock": "0x1", "toBlock": "0x7"}
+    monkeypatch.setattr(server, "MAX_ANSWER_S", 0.3)
+    replies = []
+    while not replies or "error" in replies[-1]:
+        start = time.monotonic()
+        replies.append(client.reply("eth_getLogs", wanted | {"topics": ["0x" + "11" * 32]}))
+        assert time.monotonic() - start < 1
+    assert {reply["error"]["data"]["code"] for reply in replies[:-1]} == {"time_up"}
+    assert replies[-1]["result"] == []
+    assert (client.chain.upstreams.all[0].errors, client.chain.upstreams.all[0].lies) == (0, 0)
+
+
+def test_a_batch_has_the_time_of_one(story, liar, monkeypatch):
+    liar.lie = lambda _method, _params, result: time.sleep(0.05) or result
+    monkeypatch.setattr(server, "MAX_ANSWER_S", 0.3)
+    start = time.monotonic()
+    ask = {"jsonrpc": "2.0", "id": 1, "method": "eth_getBalance", "params": [story["sender"], "latest"]}
+    replies = Client(gateway(liar.url)).post(json=[ask] * 50).json()
+    assert time.monotonic() - start < 1
+    assert "result" in replies[0]
+    assert {reply["error"]["data"]["code"] for reply in replies[10:]} == {"time_up"}
 
 
 def test_a_range_that_is_too_long(honest, monkeypatch):

@@ -9,7 +9,7 @@ from wattseal.gateway.consensus.networks import MAINNET, MINIMAL_PRESET, SEPOLIA
 from wattseal.gateway.consensus.sync_protocol import block_root
 from wattseal.gateway.simulated_committee import SimulatedChain
 
-from tests.host_tools.gateway.http_server import Handler, HttpServer
+from tests.host_tools.gateway.http_server import Handler, LocalServer
 
 VECTORS = Path(__file__).parents[3] / "vectors/light_client"
 
@@ -75,7 +75,7 @@ class Node:
                     answer = answer()
                 self.send(answer if isinstance(answer, tuple) else json.dumps(answer).encode())
 
-        self.server = HttpServer(BeaconApi)
+        self.server = LocalServer(BeaconApi)
         self.url = self.server.url
 
     def client(self, **options):
