@@ -3,6 +3,7 @@
 import itertools
 import json
 import re
+from binascii import unhexlify
 from typing import Any
 
 from pydantic_core import from_json
@@ -14,7 +15,6 @@ from wattseal.gateway.http import TOO_MANY_REQUESTS, HttpServer
 MAX_RESPONSE_BYTES = 64 << 20
 
 _QUANTITY = re.compile(r"0x(0|[1-9a-f][0-9a-f]{0,63})", re.ASCII)
-_DATA = re.compile(r"0x[0-9a-fA-F]*")  # of an even length: a group of two would be six times slower
 
 
 class Rpc:
@@ -72,9 +72,12 @@ def quantity(value: object, name: str) -> int:
 
 def data(value: object, name: str, length: int | None = None) -> bytes:
     """Read JSON-RPC bytes, of `length` bytes if given. Raises ProofError."""
-    if not isinstance(value, str) or len(value) % 2 or not _DATA.fullmatch(value):
+    try:
+        read = unhexlify(value[2:]) if isinstance(value, str) and value.startswith("0x") else None
+    except ValueError:
+        read = None
+    if read is None:
         raise ProofError(f"the RPC's {name} is no byte string: {value!r:.80}")
-    read = bytes.fromhex(value[2:])
     if length is not None and len(read) != length:
         raise ProofError(f"the RPC's {name} has {len(read)} bytes, not {length}")
     return read
