@@ -16,6 +16,8 @@ EMPTY_ROOT = keccak(encode(b""))
 MAX_NODE_BYTES = 532
 MAX_NODES = 65
 
+_DIGITS = bytes.maketrans(b"0123456789abcdef", bytes(range(16)))
+
 
 def prove(root: bytes, key: bytes, proof: Sequence[bytes]) -> bytes | None:
     """Walk `proof` from `root` (32 bytes) along `key` (as the trie holds it: the state and storage tries hash their keys first).
@@ -113,7 +115,7 @@ def _value(item: Item) -> bytes:
 
 
 def _nibbles(data: bytes) -> bytes:
-    return bytes(nibble for byte in data for nibble in (byte >> 4, byte & 15))
+    return data.hex().encode().translate(_DIGITS)
 
 
 # -- building --------------------------------------------------------------------------------------------------------------------------
