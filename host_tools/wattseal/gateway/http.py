@@ -9,10 +9,12 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import certifi
 import httpcore
+from pydantic_core import from_json
 
 from wattseal.errors import GatewayError, TimeUp
 from wattseal.gateway.time_limit import left_s, time_limit
@@ -24,6 +26,8 @@ _BODY_UNREAD = (NOT_FOUND, TOO_MANY_REQUESTS, SERVICE_UNAVAILABLE)
 _READS_TIMES = 4
 _MAX_CONNECTIONS = 32
 _KEPT_OPEN_S = 5.0
+# A list takes 60 bytes of memory and an object 230, however few they have in JSON. A log, the densest thing an honest server sends, has 300 bytes.
+_CONTAINERS_ALWAYS, _BYTES_A_CONTAINER = 1000, 32
 _WRITE_BYTES = 64 << 10
 
 
@@ -34,6 +38,12 @@ class Reply:
     status: int
     retry_after: str
     body: bytes
+
+    def json(self) -> Any:
+        """Return the body read as JSON of bounded depth. Raises ValueError for anything else, and where it would take many times its own memory."""
+        if self.body.count(b"[") + self.body.count(b"{") > _CONTAINERS_ALWAYS + len(self.body) // _BYTES_A_CONTAINER:
+            raise ValueError("it is nearly all brackets")
+        return from_json(self.body)  # not json.loads: eth-account's py_ecc lifts the recursion limit, and deep nesting would then crash the process
 
 
 class HttpServer:

@@ -6,13 +6,13 @@ import re
 from binascii import unhexlify
 from typing import Any
 
-from pydantic_core import from_json
-
 from wattseal.errors import ProofError, RpcError
 from wattseal.gateway.http import TOO_MANY_REQUESTS, HttpServer
 
-# The receipts of a full mainnet block are a few megabytes of JSON.
-MAX_RESPONSE_BYTES = 64 << 20
+# The receipts of a full mainnet block are a few megabytes of JSON; what is not of a block's size gets no more room than it can need.
+MAX_BLOCK_BYTES = 32 << 20
+MAX_OTHER_BYTES = 1 << 20
+_OF_A_BLOCKS_SIZE = ("eth_getBlockByHash", "eth_getBlockByNumber", "eth_getBlockReceipts", "eth_getLogs", "eth_getTransactionReceipt")
 
 _QUANTITY = re.compile(r"0x(0|[1-9a-f][0-9a-f]{0,63})", re.ASCII)
 
@@ -30,12 +30,12 @@ class Rpc:
         """Return the `result` of a call. Raises RpcError when there is none; its `rpc_code` is the server's, if it sent one."""
         request_id = next(self._ids)
         request = {"jsonrpc": "2.0", "id": request_id, "method": method, "params": params}
-        answer = self._http.request(method, MAX_RESPONSE_BYTES, json=json.dumps(request, separators=(",", ":"), allow_nan=False).encode())
+        limit = MAX_BLOCK_BYTES if method in _OF_A_BLOCKS_SIZE else MAX_OTHER_BYTES
+        answer = self._http.request(method, limit, json=json.dumps(request, separators=(",", ":"), allow_nan=False).encode())
         if answer.status == TOO_MANY_REQUESTS:
             raise RpcError(f"{method}: the RPC at {self.server} limits requests (HTTP 429); wait, or add another")
         try:
-            # not json.loads: eth-account's py_ecc lifts the recursion limit, and deep nesting would then crash the process
-            reply = from_json(answer.body)
+            reply = answer.json()
         except ValueError as error:
             raise RpcError(f"{method}: the RPC at {self.server} did not answer in JSON (HTTP {answer.status}); check the address") from error
         if not isinstance(reply, dict) or reply.get("id") != request_id:

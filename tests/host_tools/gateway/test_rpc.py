@@ -56,7 +56,7 @@ def test_odd_errors(server, error):
 
 
 def test_answer_too_long(server, monkeypatch):
-    monkeypatch.setattr(rpc_module, "MAX_RESPONSE_BYTES", 1000)
+    monkeypatch.setattr(rpc_module, "MAX_OTHER_BYTES", 1000)
     server.answer = lambda _: b" " * 2000
     with pytest.raises(RpcError, match="more than 1000 bytes"):
         client(server).call("eth_chainId")

@@ -35,6 +35,7 @@ FAILURES = {
     "deep JSON": (lambda _: b"[" * 200_000, "did not answer in JSON"),
     "another id": (lambda request: result(request | {"id": 10**6}, 1), "answered something else"),
     "an error": (lambda request: json.dumps({"id": request["id"], "error": {"code": -32005, "message": "too much"}}).encode(), "too much"),
+    "wide JSON": (lambda request: result(request, [[]] * 50_000), "did not answer in JSON"),
     "too long": (lambda _: b" " * 400_000, "more than 300000 bytes"),
     "too late": (lambda request: time.sleep(0.5) or good(request), "no answer"),
 }
@@ -42,7 +43,7 @@ FAILURES = {
 
 @pytest.fixture(params=FAILURES)
 def failing(request, monkeypatch):
-    monkeypatch.setattr(rpc_module, "MAX_RESPONSE_BYTES", 300_000)
+    monkeypatch.setattr(rpc_module, "MAX_OTHER_BYTES", 300_000)
     answer, message = FAILURES[request.param]
     with serve(after_chain_id(answer)) as url:
         yield url, message
