@@ -69,12 +69,9 @@ def _descend(node: list[Item], path: bytes, nodes: Iterator[bytes]) -> bytes:
 
 def _node(reference: Item, nodes: Iterator[bytes], *, is_root: bool = False) -> list[Item]:
     """Resolve a node reference: inline, or the hash of the proof's next node."""
+    _check_reference(reference)
     if isinstance(reference, list):
-        if len(encode(reference)) >= 32:
-            raise ProofError("a trie node of 32 bytes or more is inlined")
         return reference
-    if len(reference) != 32:
-        raise ProofError(f"a trie node reference has 32 bytes, this one has {len(reference)}")
     raw = next(nodes, None)
     if raw is None:
         raise ProofError("the trie proof ends early")
@@ -90,8 +87,18 @@ def _node(reference: Item, nodes: Iterator[bytes], *, is_root: bool = False) -> 
 
 def _check_branch(node: list[Item]) -> None:
     children = [child for child in node[:16] if child != b""]
-    if len(children) + (node[16] != b"") < 2:
+    if len(children) + (_value(node[16]) != b"") < 2:
         raise ProofError("a trie branch has fewer than two ways on")
+    for child in children:  # also those that lead elsewhere
+        _check_reference(child)
+
+
+def _check_reference(reference: Item) -> None:
+    if isinstance(reference, list):
+        if len(encode(reference)) >= 32:
+            raise ProofError("a trie node of 32 bytes or more is inlined")
+    elif len(reference) != 32:
+        raise ProofError(f"a trie node reference has 32 bytes, this one has {len(reference)}")
 
 
 def _hex_prefix(item: Item) -> tuple[bool, bytes]:
