@@ -1,7 +1,6 @@
 """The chain as far as it can be proven: every answer is checked against a header that a `HeaderSource` vouches for."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
 from eth_hash.auto import keccak
@@ -9,9 +8,10 @@ from eth_hash.auto import keccak
 from wattseal.errors import GatewayError, ProofError, RpcError
 from wattseal.gateway import blocks, proofs
 from wattseal.gateway.blocks import Block
+from wattseal.gateway.executed import Executed, FoundLog
 from wattseal.gateway.header import FullHeader, HeaderSource
 from wattseal.gateway.logs import LogFilter
-from wattseal.gateway.proofs import Log, TransactionReceipt
+from wattseal.gateway.proofs import TransactionReceipt
 from wattseal.gateway.rpc import Rpc, data, field, quantity, to_hex
 from wattseal.gateway.transactions import Transaction
 from wattseal.gateway.types import Header
@@ -22,28 +22,6 @@ MAX_LOG_BLOCKS = 1024
 MAX_LOGS = 10_000
 
 NO_CODE = keccak(b"")
-
-
-@dataclass(frozen=True, slots=True)
-class Executed:
-    """A proven block with its proven receipts."""
-
-    block: Block
-    receipts: list[TransactionReceipt]
-
-    def first_log_index(self, index: int) -> int:
-        """Return how many logs of the block are before those of a transaction."""
-        return sum(len(receipt.logs) for receipt in self.receipts[:index])
-
-
-@dataclass(frozen=True, slots=True)
-class FoundLog:
-    """A log and where it stands: in transaction `index`, as number `log_index` of the block."""
-
-    log: Log
-    block: Block
-    index: int
-    log_index: int
 
 
 class Chain:
@@ -88,6 +66,10 @@ class Chain:
         if self.account(header, address) is None:
             return 0
         return self.upstreams.ask(lambda rpc: proofs.storage(rpc, header, address, [slot])[0])
+
+    def proof(self, header: Header, address: bytes, slots: list[int]) -> proofs.StateProof:
+        """Return an account and its slots after a block, with the nodes that prove them. Raises RpcError, ProofError."""
+        return self.upstreams.ask(lambda rpc: proofs.state(rpc, header, address, slots))
 
     # -- transactions, receipts, logs -------------------------------------------------------------------------------------------------
 

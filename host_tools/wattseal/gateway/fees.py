@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from itertools import islice
 
 from wattseal.gateway.blocks import next_base_fee
-from wattseal.gateway.chain import Chain, Executed
+from wattseal.gateway.chain import Chain
+from wattseal.gateway.executed import Executed
 from wattseal.gateway.types import Header
 
 # What is offered where the newest block holds no transaction to learn from.
