@@ -56,7 +56,7 @@ def _descend(node: list[Item], path: bytes, nodes: Iterator[bytes]) -> bytes:
                 return b""
             child, path = node[1], path[len(segment) :]
         else:
-            raise ProofError(f"a trie node has 2 or 17 items, this one has {len(node)}")
+            raise _no_node(node)
         if child == b"":
             if len(node) == 2:
                 raise ProofError("a trie extension leads nowhere")
@@ -95,10 +95,16 @@ def _check_branch(node: list[Item]) -> None:
 
 def _check_reference(reference: Item) -> None:
     if isinstance(reference, list):
+        if len(reference) not in (2, 17):
+            raise _no_node(reference)
         if len(encode(reference)) >= 32:
             raise ProofError("a trie node of 32 bytes or more is inlined")
     elif len(reference) != 32:
         raise ProofError(f"a trie node reference has 32 bytes, this one has {len(reference)}")
+
+
+def _no_node(node: list[Item]) -> ProofError:
+    return ProofError(f"a trie node has 2 or 17 items, this one has {len(node)}")
 
 
 def _hex_prefix(item: Item) -> tuple[bool, bytes]:
