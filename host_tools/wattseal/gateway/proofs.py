@@ -67,11 +67,8 @@ def account(rpc: Rpc, header: Header, address: bytes) -> Account | None:
 
 
 def storage(rpc: Rpc, header: Header, address: bytes, slots: list[int]) -> list[int]:
-    """Return the values of the contract's storage `slots` after `header`'s block, 0 where empty. Raises RpcError, ProofError."""
-    proven = state(rpc, header, address, slots)
-    if proven.account is None:
-        raise ProofError(f"there is no contract at {to_hex(address)} in block {header.number}; is it deployed on this chain?")
-    return [slot.value for slot in proven.slots]
+    """Return the values of storage `slots` after `header`'s block, 0 where they are empty or nothing is there. Raises RpcError, ProofError."""
+    return [slot.value for slot in state(rpc, header, address, slots).slots]
 
 
 def state(rpc: Rpc, header: Header, address: bytes, slots: list[int]) -> StateProof:
@@ -79,11 +76,12 @@ def state(rpc: Rpc, header: Header, address: bytes, slots: list[int]) -> StatePr
     answer = _get_proof(rpc, header, address, slots)
     nodes = [data(node, "accountProof") for node in elements(answer, "accountProof")]
     account = _account(nodes, header, address)
+    if account is None:
+        return StateProof(None, nodes, [SlotProof(0, [])] * len(slots))
     entries = elements(answer, "storageProof")
     if len(entries) != len(slots):
         raise ProofError(f"asked for {len(slots)} storage proofs, the RPC sent {len(entries)}")
-    root = mpt.EMPTY_ROOT if account is None else account.storage_root
-    return StateProof(account, nodes, [_slot(entry, root, slot) for entry, slot in zip(entries, slots, strict=True)])
+    return StateProof(account, nodes, [_slot(entry, account.storage_root, slot) for entry, slot in zip(entries, slots, strict=True)])
 
 
 def block_receipts(rpc: Rpc, header: Header) -> list[TransactionReceipt]:
