@@ -131,7 +131,7 @@ def gateway_memory(mainnet: Mainnet) -> float:
     beacon = beacon_server(mainnet)
     try:
         with serve(answer) as rpc, tempfile.TemporaryDirectory() as folder:
-            options = ["--chain-id", "1", "--rpc", rpc, "--beacon", beacon.url, "--store", f"{folder}/store", "--listen", "127.0.0.1:0"]
+            options = ["--chain-id", "1", "--rpc", rpc, "--beacon", beacon.url, "--light-client-store", f"{folder}/store", "--listen", "127.0.0.1:0"]
             command = [sys.executable, "-c", script, "gateway", *options, "--checkpoint", to_hex(mainnet.checkpoint)]
             with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
                 try:
