@@ -6,7 +6,7 @@ NPM := $(BUILD)/npm
 STAMPS := $(BUILD)/stamps
 SOURCES := host_tools/setup
 
-.PHONY: help setup demo test lint bench firmware generate lock clean
+.PHONY: help setup demo test fuzz lint bench firmware generate lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -19,6 +19,9 @@ demo: setup firmware ## replay five real charging sessions: plug, relay, gateway
 
 test: setup firmware ## run every test: firmware on both word sizes, host tools, contracts, end to end
 	@$(BIN)/pytest -n 2 --dist loadgroup tests
+
+fuzz: $(STAMPS)/venv ## fuzz what the gateway reads, a minute each; needs atheris, and says how to get it
+	@$(BIN)/python tests/fuzz_gateway.py
 
 lint: setup firmware ## ruff, mypy, pyright against the ESP32's API, mpy-cross for every architecture, generated files
 	@$(BIN)/ruff format --check .
@@ -59,11 +62,11 @@ $(STAMPS)/venv: $(SOURCES)/requirements.txt pyproject.toml $(STAMPS)/tools
 	@$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable . 2>$(STAMPS)/pip.log || { cat $(STAMPS)/pip.log >&2; exit 1; }
 	@touch $@
 
-$(STAMPS)/npm: $(SOURCES)/package.json $(SOURCES)/anvil.py $(STAMPS)/tools
-	@echo "setup 2/4: anvil, pyright and uPlot into $(NPM)"
+$(STAMPS)/npm: $(SOURCES)/package.json $(SOURCES)/foundry.py $(STAMPS)/tools
+	@echo "setup 2/4: anvil, cast, pyright and uPlot into $(NPM)"
 	@mkdir -p $(NPM) $(BUILD)/bin && cp $(SOURCES)/package.json $(NPM)/
 	@cd $(NPM) && npm install --no-package-lock --ignore-scripts --no-audit --no-fund --loglevel=error
-	@$(PYTHON) $(SOURCES)/anvil.py $(BUILD)
+	@$(PYTHON) $(SOURCES)/foundry.py $(BUILD)
 	@touch $@
 
 $(STAMPS)/micropython: $(SOURCES)/micropython.py $(STAMPS)/tools

@@ -19,6 +19,7 @@ import bench_accuracy
 import bench_embit
 import bench_gas
 import bench_gateway
+import bench_light_client
 import bench_resources
 import differential
 import instructions
@@ -200,6 +201,13 @@ def figure(value: float | None) -> str:
     return f"{value:,.0f}" if value >= 1000 else f"{value:,.4g}"
 
 
+def light_client() -> Iterator[Row]:
+    for found in bench_light_client.figures(FOLDER):
+        once = len(found.ours) == len(found.other) == 1
+        fastest = (None, None) if once else (min(found.ours), min(found.other))
+        yield Row(found.name, found.unit, median(found.ours), found.beside, median(found.other), *fastest, runs=len(found.ours))
+
+
 def table(rows: list[Row]) -> Table:
     result = Table("measured", "value", "beside", "its value", "ratio", box=SIMPLE_HEAD, padding=(0, 1))
     for column in (1, 3, 4):
@@ -223,6 +231,7 @@ def main() -> None:
         "gas": gas,
         "store": store,
         "the gateway's proofs": gateway,
+        "the light client": light_client,
         "simulator": simulator,
         "the ESP32's resources": resources,
     }

@@ -213,6 +213,13 @@ class RpcError(GatewayError):
         self.rpc_code = rpc_code
 
 
+class TimeUp(GatewayError):
+    """The time limit of a whole question is over, whoever was slow. What was proven until then is kept, so asking again gets further."""
+
+    code = "time_up"
+    retry = True
+
+
 class ProofError(GatewayError):
     """What the RPC said is not proven by the header. Another answer may be: nothing was believed."""
 

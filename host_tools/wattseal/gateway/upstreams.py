@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from wattseal.errors import ConfigError, ProofError, RpcError
 from wattseal.gateway.header import TrustedRpcHeaders
+from wattseal.gateway.known_headers import KnownHeaders
 from wattseal.gateway.rpc import Rpc, quantity
 from wattseal.gateway.types import Header
 
@@ -49,6 +50,7 @@ class Upstreams:
         rpcs = [Rpc(url, timeout_s) for url in urls]
         self.chain_id = chain_id
         self.all = [Upstream(rpc, TrustedRpcHeaders(rpc, chain_id)) for rpc in rpcs]
+        self.known = KnownHeaders(self)
         self._on_lie = on_lie
         self._lock = threading.Lock()
 

@@ -155,6 +155,10 @@ class Charge:
         self.rpc.call("evm_increaseTime", seconds)
         self.rpc.call("evm_mine")
 
+    def let_mine(self) -> None:
+        """Wait for the block of what was sent: while anvil makes it, what it says of the one before is a mixture."""
+        self.rpc.call("evm_mine")
+
     def receipt(self, energy_wh: int, *, final: bool = False, **changes: int) -> tuple[Voucher, Receipt, bytes]:
         """The arguments of `settle` for so much energy in an hour."""
         start = self.voucher.issuedAt

@@ -149,6 +149,7 @@ def test_crash_after_sending(open_charge, monkeypatch):
         watched(gateway, patch, crash)
         with pytest.raises(KeyboardInterrupt):
             gateway.settle(*arguments)
+    open_charge.let_mine()
     settlement = open_charge.gateway().settle(*arguments)
     assert settlement.total_paid == dues(arguments)
     assert settlement.proof_verified
@@ -428,6 +429,7 @@ def test_lie(open_charge, monkeypatch, name, when):
     with pytest.raises(ProofError) as caught:
         gateway.settle(*arguments)
     assert caught.value.retry
+    open_charge.let_mine()
     honest = open_charge.gateway().settle(*arguments)
     assert honest.total_paid == dues(arguments)
     assert open_charge.transactions() == 1
@@ -503,6 +505,7 @@ def test_rpc_fails_anywhere(open_charge, monkeypatch, method, fault):
         with pytest.raises(GatewayError) as caught:
             gateway.settle(*arguments)
     assert caught.value.retry
+    open_charge.let_mine()
     assert open_charge.gateway().settle(*arguments).total_paid == dues(arguments)
     assert open_charge.transactions() == 1
 
