@@ -7,10 +7,9 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
-from wattseal import store as store_module
 from wattseal.errors import ConfigError, StoreError
 from wattseal.protocol.messages import ReceiptMessage, Status
-from wattseal.store import Added, SettlementRecord, Store
+from wattseal.store import Added, SettlementRecord, Store, quarantine, statuses
 
 from tests.host_tools.conftest import Actors
 
@@ -176,7 +175,7 @@ def test_a_failed_final_settlement_is_not_tried_again_nor_called_settled(store: 
 
 
 def test_the_quarantine_keeps_the_newest(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_module, "MAX_QUARANTINE_ROWS", 3)
+    monkeypatch.setattr(quarantine, "MAX_QUARANTINE_ROWS", 3)
     for number in range(5):
         store.add_quarantined("192.0.2.1:5", "bad_frame", f"no frame {number}", b"\x00\xff%d" % number)
     entries = store.quarantined()
@@ -184,16 +183,16 @@ def test_the_quarantine_keeps_the_newest(store: Store, monkeypatch: pytest.Monke
 
 
 def test_statuses_keep_the_newest_of_each_plug(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_module, "MAX_STATUS_ROWS", 2)
-    statuses = [
+    monkeypatch.setattr(statuses, "MAX_STATUS_ROWS", 2)
+    reports = [
         Status("idle", None, at, 230_000, 0, -5, 2**63 - 1, 0, 50_000, None, -5_000, "tripped", None, "weld", "line live", "welded")
         for at in range(4)
     ]
-    for status in statuses:
+    for status in reports:
         store.add_status(ACTORS.plug, status)
-    store.add_status(ACTORS.other_plug, statuses[0])
-    assert store.statuses(ACTORS.plug) == statuses[2:]
-    assert store.statuses(ACTORS.other_plug) == statuses[:1]
+    store.add_status(ACTORS.other_plug, reports[0])
+    assert store.statuses(ACTORS.plug) == reports[2:]
+    assert store.statuses(ACTORS.other_plug) == reports[:1]
     assert store.plugs() == sorted([ACTORS.plug, ACTORS.other_plug])
     assert store.knows(ACTORS.plug)
     assert not store.knows(ACTORS.host)
