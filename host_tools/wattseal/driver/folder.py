@@ -1,0 +1,290 @@
+"""What a driver keeps: the seed (encrypted), which keys are taken, the vouchers, and every receipt. One folder, for this user only.
+
+    seed.json            Web3 Secret Storage v3
+    sessions.jsonl       keys taken, vouchers signed, addresses paid to
+    receipts/<id>.jsonl  receipts of a session, verified before they are kept
+"""
+
+import fcntl
+import os
+import time
+from bisect import bisect_left
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from wattseal.driver.journal import Journal, flush_folder
+from wattseal.driver.seed import Seed, last_after_restoring, next_index
+from wattseal.errors import ConfigError, Conflict, WalletError, WattsealError
+from wattseal.keys import load_key, save_key
+from wattseal.protocol.bill import Bill
+from wattseal.protocol.eip712 import domain_separator
+from wattseal.protocol.messages import ReceiptMessage, SessionMessage, Voucher, read_hex, to_hex
+from wattseal.relay.verify import check_receipt, check_session
+
+PATIENCE_S = 5  # for another command that has the folder
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True)
+class Session:
+    """A voucher that was signed: with which key, for which chain and contract, and the relay (its API's address) it went to, if any."""
+
+    index: int
+    chain_id: int
+    contract: bytes
+    voucher: Voucher
+    signature: bytes
+    api: str | None
+
+    @property
+    def domain(self) -> bytes:
+        """The EIP-712 domain separator."""
+        return domain_separator(self.chain_id, self.contract)
+
+    @property
+    def id(self) -> bytes:
+        """The session's 32 bytes."""
+        return self.voucher.digest(self.domain)
+
+    @property
+    def message(self) -> SessionMessage:
+        """Voucher and signature as they are on the link."""
+        return SessionMessage(self.id, self.voucher, self.signature)
+
+    def bill(self, message: ReceiptMessage) -> Bill:
+        """Return a receipt of this session with all that is needed to settle it."""
+        return Bill(self.chain_id, self.contract, self.voucher, message.receipt, message.signature, message.ocmf)
+
+
+@dataclass
+class _Contents:
+    """What the lines of sessions.jsonl add up to."""
+
+    last_index: int = -1
+    reserved: dict[int, bytes] = field(default_factory=dict)  # index: address; handed out, without a voucher yet
+    sessions: dict[bytes, Session] = field(default_factory=dict)
+    receivers: dict[bytes, bytes] = field(default_factory=dict)  # address: the session whose money went there
+
+
+class DriverFolder:
+    """A driver's folder, held by one process at a time. Every change is on the disk when its method returns."""
+
+    def __init__(self, path: Path, clock: Clock = time.time) -> None:
+        """Open an existing folder. Raises WalletError where there is none or another process holds it."""
+        self.path = path
+        self._clock = clock
+        self._seed: Seed | None = None
+        if not (path / "seed.json").exists():
+            raise WalletError(f"there is no wallet in {path}: make one with `wattseal driver create`, or name its folder with --wallet")
+        self._lock = _locked(path)
+        self._journal = Journal(path / "sessions.jsonl")
+        self._contents = _Contents()
+        for entry in self._journal.read():
+            self._apply(entry)
+
+    @classmethod
+    def create(cls, path: Path, seed: Seed, password: str, clock: Clock = time.time, *, restored: bool = False, found: int = -1) -> Self:
+        """Make a folder around a seed. `found` is the highest index that the chain shows of a restored one. Raises WalletError, ConfigError."""
+        try:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise WalletError(f"cannot make the folder {path}: {error.strerror}") from error
+        if (path / "seed.json").exists() or (path / "sessions.jsonl").exists():
+            raise ConfigError(f"{path} holds a wallet already, which is not overwritten; name another folder with --wallet")
+        if restored:  # first: a seed without this line could take a key twice
+            Journal(path / "sessions.jsonl").add({"type": "restored", "last_index": last_after_restoring(found, clock())})
+        save_key(path / "seed.json", seed.entropy, password)
+        folder = cls(path, clock)
+        folder._seed = seed
+        return folder
+
+    def close(self) -> None:
+        """Let other processes in."""
+        os.close(self._lock)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- keys -------------------------------------------------------------------------------------------------------------------------
+
+    def unlock(self, password: str) -> None:
+        """Decrypt the seed. Raises ConfigError for a wrong password."""
+        self._seed = Seed(load_key(self.path / "seed.json", password))
+
+    def key(self, index: int) -> bytes:
+        """Return the 32-byte secret of a session. Raises WalletError before `unlock`."""
+        if self._seed is None:
+            raise WalletError("the wallet is locked: its password is needed for this")
+        return self._seed.key(index)
+
+    def reserve(self) -> tuple[int, bytes]:
+        """Take the next key for good; return its index and address. Raises WalletError where too many were taken in too short a time."""
+        if self._seed is None:
+            raise WalletError("the wallet is locked: its password is needed for this")
+        index = next_index(self._contents.last_index, self._clock())
+        address = self._seed.address(index)
+        self._add({"type": "reserved", "index": index, "address": to_hex(address)})
+        return index, address
+
+    @property
+    def reserved(self) -> dict[int, bytes]:
+        """Index and address of the keys that were handed out and have no session yet, oldest first."""
+        return dict(self._contents.reserved)
+
+    # -- sessions ---------------------------------------------------------------------------------------------------------------------
+
+    def add_session(self, session: Session) -> None:
+        """Keep a voucher, before anybody is shown it. Raises WalletError where its key has signed another one."""
+        check_session(session.domain, session.voucher.plug, session.message)
+        if session.id in self._contents.sessions:
+            return
+        used = [to_hex(one.id) for one in self._contents.sessions.values() if one.voucher.driver == session.voucher.driver]
+        if used:
+            raise WalletError(f"the key {to_hex(session.voucher.driver)} belongs to session {used[0]} and signs no other")
+        self._add(
+            {
+                "type": "session",
+                "index": session.index,
+                "chain_id": session.chain_id,
+                "contract": to_hex(session.contract),
+                "voucher": session.voucher.to_wire(),
+                "signature": to_hex(session.signature),
+                "api": session.api,
+            }
+        )
+
+    @property
+    def sessions(self) -> list[Session]:
+        """All sessions, oldest first."""
+        return list(self._contents.sessions.values())
+
+    def session(self, text: str | None) -> Session:
+        """Return the session whose id starts with `text` (0x and hex digits), None for the newest. Raises WalletError where it is not one."""
+        if text is None:
+            if not self._contents.sessions:
+                raise WalletError("there is no session yet: sign a voucher with `wattseal driver voucher PLUG`")
+            return self.sessions[-1]
+        found = [one for one in self.sessions if to_hex(one.id).startswith(text.lower())] if len(text) >= 6 else []
+        if len(found) != 1:
+            raise WalletError(f"{text!r:.80} is the start of {len(found)} sessions here; see `wattseal driver status` for their ids")
+        return found[0]
+
+    # -- receipts ---------------------------------------------------------------------------------------------------------------------
+
+    def add_receipts(self, session: Session, messages: Iterable[ReceiptMessage]) -> int:
+        """Keep receipts, each once everything about it was checked; return how many were not here yet.
+
+        Those before one that is refused are kept. Raises ProtocolError, WalletError.
+        """
+        kept = self.receipts(session)
+        new: list[ReceiptMessage] = []
+        try:
+            for message in messages:
+                place = bisect_left(kept, message.receipt.sequence, key=_sequence)
+                if kept[place : place + 1] == [message]:
+                    continue
+                neighbours = [one.receipt for one in kept[max(0, place - 1) : place + 1]]
+                check_receipt(session.domain, session.voucher.plug, session.voucher, message, neighbours)
+                if message.receipt.sequence in map(_sequence, kept[place : place + 1]):
+                    raise Conflict(f"the plug signed sequence {message.receipt.sequence} twice, differently: show both to the host")
+                kept.insert(place, message)
+                new.append(message)
+        finally:
+            if new:
+                self._keep(session, new)
+        return len(new)
+
+    def _keep(self, session: Session, messages: list[ReceiptMessage]) -> None:
+        journal = self._receipts_of(session)
+        if not journal.path.parent.exists():
+            journal.path.parent.mkdir(mode=0o700)
+            flush_folder(self.path)
+        journal.add(*(message.to_wire() for message in messages))
+
+    def receipts(self, session: Session) -> list[ReceiptMessage]:
+        """Return the receipts of a session that are here, by their sequence. Raises WalletError."""
+        try:
+            kept = [ReceiptMessage.from_wire(entry) for entry in self._receipts_of(session).read()]
+        except WattsealError as error:
+            raise WalletError(f"{self._receipts_of(session).path}: {error}") from error
+        return sorted(kept, key=_sequence)
+
+    def _receipts_of(self, session: Session) -> Journal:
+        return Journal(self.path / "receipts" / f"{session.id.hex()}.jsonl")
+
+    # -- addresses that money went to -------------------------------------------------------------------------------------------------
+
+    def check_receiver(self, session: Session, receiver: bytes) -> None:
+        """Raise WalletError where paying a session out to an address would show that it and another one have the same driver."""
+        other = self._contents.receivers.get(receiver)
+        if other is not None and other != session.id:
+            raise WalletError(f"session {to_hex(other)} was paid out to {to_hex(receiver)}: the same address again would show that both are yours")
+        mine = {one.voucher.driver for one in self.sessions} | set(self._contents.reserved.values())
+        if receiver in mine - {session.voucher.driver}:
+            raise WalletError(f"{to_hex(receiver)} is the address of another session: money that goes there links the two")
+
+    def add_receiver(self, session: Session, receiver: bytes) -> None:
+        """Keep where a session's money is about to go."""
+        if self._contents.receivers.get(receiver) != session.id:
+            self._add({"type": "receiver", "session": to_hex(session.id), "receiver": to_hex(receiver)})
+
+    # -- the lines --------------------------------------------------------------------------------------------------------------------
+
+    def _add(self, entry: dict[str, Any]) -> None:
+        self._journal.add(entry)
+        self._apply(entry)
+
+    def _apply(self, entry: dict[str, Any]) -> None:
+        contents = self._contents
+        try:
+            match entry["type"]:
+                case "restored":
+                    contents.last_index = max(contents.last_index, int(entry["last_index"]))
+                case "reserved":
+                    contents.reserved[int(entry["index"])] = read_hex("address", entry["address"], 20)
+                    contents.last_index = max(contents.last_index, int(entry["index"]))
+                case "session":
+                    session = Session(
+                        int(entry["index"]),
+                        int(entry["chain_id"]),
+                        read_hex("contract", entry["contract"], 20),
+                        Voucher.from_wire(entry["voucher"]),
+                        read_hex("signature", entry["signature"], 65),
+                        entry["api"],
+                    )
+                    contents.sessions[session.id] = session
+                    contents.reserved.pop(session.index, None)
+                case "receiver":
+                    contents.receivers[read_hex("receiver", entry["receiver"], 20)] = read_hex("session", entry["session"], 32)
+                case other:
+                    raise WalletError(f"{self._journal.path} has a line of type {other!r:.40}: it was written by a newer version")
+        except (KeyError, TypeError, ValueError) as error:
+            raise WalletError(f"{self._journal.path} has a damaged line: {error!r:.80}; restore the file from a backup") from error
+
+
+def _sequence(message: ReceiptMessage) -> int:
+    return message.receipt.sequence
+
+
+def _locked(path: Path) -> int:
+    """Return a descriptor that holds the folder until it is closed."""
+    try:
+        descriptor = os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise WalletError(f"cannot open {path}: {error.strerror}") from error
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                os.close(descriptor)
+                raise WalletError(f"another command is using {path}; wait for it to end") from None
+            time.sleep(0.05)
+        else:
+            return descriptor
