@@ -5,7 +5,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from wattseal.cli import gateway, plug
+from wattseal.cli import driver, gateway, plug, receipts
 from wattseal.cli.demo import demo
 from wattseal.cli.relay import relay
 from wattseal.errors import WattsealError
@@ -22,6 +22,10 @@ Examples:
   curl http://127.0.0.1:7141/plugs
 
   wattseal plug enrol 0x...
+
+  wattseal driver --help
+
+  wattseal receipts show
 
 Exit codes: 0 done or stopped in order, 1 refused or failed (one line on stderr says why), 2 wrong usage.
 """
@@ -54,6 +58,8 @@ app.command()(demo)
 app.command(epilog=gateway.EXAMPLES)(gateway.gateway)
 app.command()(relay)
 app.add_typer(plug.app, name="plug")
+app.add_typer(driver.app, name="driver")
+app.add_typer(receipts.app, name="receipts")
 
 
 @app.callback()

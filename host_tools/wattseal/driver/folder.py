@@ -1,8 +1,8 @@
 """What a driver keeps: the seed (encrypted), which keys are taken, the vouchers, and every receipt. One folder, for this user only.
 
-    seed.json            Web3 Secret Storage v3
-    sessions.jsonl       keys taken, vouchers signed, addresses paid to
-    receipts/<id>.jsonl  receipts of a session, verified before they are kept
+seed.json            Web3 Secret Storage v3
+sessions.jsonl       keys taken, vouchers signed, addresses paid to
+receipts/<id>.jsonl  receipts of a session, verified before they are kept
 """
 
 import fcntl
@@ -130,6 +130,10 @@ class DriverFolder:
         address = self._seed.address(index)
         self._add({"type": "reserved", "index": index, "address": to_hex(address)})
         return index, address
+
+    def add_reserved(self, index: int, address: bytes) -> None:
+        """Keep a key that was handed out before the wallet was restored."""
+        self._add({"type": "reserved", "index": index, "address": to_hex(address)})
 
     @property
     def reserved(self) -> dict[int, bytes]:

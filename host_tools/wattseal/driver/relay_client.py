@@ -4,9 +4,9 @@ import json
 from typing import Any
 
 import httpx
+from pydantic_core import from_json
 
-from wattseal.errors import LinkError, Malformed, WattsealError
-from wattseal.protocol.framing import strict_json
+from wattseal.errors import LinkError, Malformed
 from wattseal.protocol.messages import Enrolment, ReceiptMessage, SessionMessage, to_hex
 
 TIMEOUT_S = 60  # the relay waits 30 for the plug
@@ -73,10 +73,8 @@ class RelayClient:
                     data += chunk
                     if len(data) > MAX_ANSWER_BYTES:
                         raise LinkError(f"the relay at {self.api} answers with more than {MAX_ANSWER_BYTES} bytes")
-            answer = strict_json(bytes(data))
+            answer = from_json(bytes(data))  # bounded in depth, unlike json.loads
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-            if isinstance(error, WattsealError):
-                raise
             raise LinkError(f"no answer from the relay at {self.api}: {error!r:.200}; is it running, and is this its --api?") from error
         if not isinstance(answer, dict):
             raise LinkError(f"what answers at {self.api} is no relay (status {response.status_code})")

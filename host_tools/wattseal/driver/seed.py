@@ -106,7 +106,7 @@ def next_index(last: int, utc: float) -> int:
     if index > now + AHEAD:
         minutes = (index - now - AHEAD) * SLOT_S // 60
         raise WalletError(
-            f"all keys that may be used by now are taken; the next one comes in {minutes} minutes at most, provided that this machine's clock is right"
+            f"all keys that may be used by now are taken; the next one comes within {minutes} minutes, if this machine's clock is right"
         )
     return index
 

@@ -58,11 +58,11 @@ def voucher(answer: dict[str, Any], driver: bytes, host: bytes, *, cap: int, hou
     )
 
 
-def check_prices(answer: dict[str, Any], most_per_kwh: int | None, most_per_hour: int | None) -> None:
-    """Raise BadTerms where an offer is dearer than the driver wants to pay (wei; None: any price)."""
-    for what, name, most in (("a kWh", "price_per_kwh", most_per_kwh), ("an hour", "price_per_hour", most_per_hour)):
-        if most is not None and answer[name] > most:
-            raise BadTerms(f"the plug wants {both(answer[name])} for {what}, more than your limit of {coins(most)}: nothing was signed")
+def check_prices(voucher: Voucher, most_per_kwh: int | None, most_per_hour: int | None) -> None:
+    """Raise BadTerms where a voucher is dearer than the driver wants to pay (wei; None: any price)."""
+    for what, price, most in (("a kWh", voucher.pricePerKwh, most_per_kwh), ("an hour", voucher.pricePerHour, most_per_hour)):
+        if most is not None and price > most:
+            raise BadTerms(f"the plug wants {both(price)} for {what}, more than your limit of {coins(most)}: nothing was signed")
 
 
 def _read(answer: dict[str, Any], chain_id: int, contract: bytes) -> tuple[Offer, int, bytes]:
@@ -76,6 +76,6 @@ def _read(answer: dict[str, Any], chain_id: int, contract: bytes) -> tuple[Offer
         raise Malformed(f"the relay's offer has a rated power of {rated!r:.40} W")
     if theirs != (chain_id, contract):
         raise WrongChain(
-            f"the relay serves contract {to_hex(theirs[1])} on chain {theirs[0]!r:.30}, you named {to_hex(contract)} on {chain_id}: nothing was signed"
+            f"the relay serves contract {to_hex(theirs[1])} on chain {theirs[0]!r:.30}, not {to_hex(contract)} on {chain_id}: nothing was signed"
         )
     return offer, rated, plug

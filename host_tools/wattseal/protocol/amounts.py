@@ -26,12 +26,18 @@ def wei(text: str) -> int:
     match = _COINS.fullmatch(text.strip())
     if not match:
         raise Malformed(f"{text!r:.40} is no amount in coins, as in 0.05 (at most {_DECIMALS} decimals)")
-    return int(match[1]) * 10**_DECIMALS + int((match[2] or "").ljust(_DECIMALS, "0"))
+    scale: int = 10**_DECIMALS
+    return int(match[1]) * scale + int((match[2] or "").ljust(_DECIMALS, "0"))
 
 
 def utc(seconds: int) -> str:
     """Return a UTC second as 2026-03-01 14:20:00 UTC."""
     return _date(seconds).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def local(seconds: int) -> str:
+    """Return a UTC second in this machine's time zone, as in 2026-03-01 15:20."""
+    return _date(seconds).astimezone().strftime("%Y-%m-%d %H:%M")
 
 
 def local_and_utc(seconds: int) -> str:

@@ -9,7 +9,7 @@ from base64 import b32decode, b32encode
 from binascii import Error as BadBase32
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from typing import Self
+from typing import Any, Self
 from zlib import crc32
 
 from wattseal.errors import BadEvidence, Malformed
@@ -115,7 +115,7 @@ class _Reader:
     def integer(self, length: int) -> int:
         return int.from_bytes(self.take(length))
 
-    def value(self, kind: str) -> int | bytes:
+    def value(self, kind: str) -> Any:
         return self.take(_WIDTHS[kind]) if kind in _WIDTHS else self.integer(_width(kind))
 
     def rest(self) -> bytes:
