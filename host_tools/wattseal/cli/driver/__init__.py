@@ -5,27 +5,26 @@ import typer
 from wattseal.cli.driver import money, sessions, wallet
 
 EXAMPLES = """
-Examples, with WATTSEAL_DRIVER_RPC, _CHAIN_ID, _CONTRACT and _BEACON (or _TRUST_RPC=1) set:
+Examples, with WATTSEAL_DRIVER_RPC, WATTSEAL_DRIVER_CHAIN_ID, WATTSEAL_DRIVER_CONTRACT and WATTSEAL_DRIVER_BEACON (or ..._TRUST_RPC=1) set:
 
-  wattseal driver create                            once; write the 24 words down
+  wattseal driver create
 
-  wattseal driver address --cap 0.02                where to send money for the next session, and how much
+  wattseal driver address --cap 0.02
 
-  wattseal driver voucher 0xPLUG --api http://192.0.2.10:7141 --cap 0.02
+  wattseal driver voucher 0xPLUG --api http://192.0.2.10:7142 --cap 0.02
 
-  wattseal driver open                              lock the cap: the plug closes its contactor
+  wattseal driver open
 
-  wattseal driver receipts --follow                 fetch, verify and keep every receipt
+  wattseal driver receipts --follow
 
   wattseal driver stop
 
-  wattseal driver settle                            if the host does not: pay what is due, get the rest back
+  wattseal driver settle
 
-  wattseal driver refund                            14 days after the voucher's end, if there is no final receipt
-
-  wattseal driver withdraw --to 0xFRESH             pay the rest out
+  wattseal driver withdraw --to 0xFRESH
 
 SESSION is the start of a session's id (0x and at least 4 digits), the newest if left out.
+
 Exit codes: 0 done, 1 refused or failed (one line on stderr says why and what to do), 2 wrong usage.
 """
 

@@ -25,7 +25,7 @@ MAX_INPUT_CHARACTERS = 16 << 10
 
 Wallet = Annotated[Path, typer.Option(envvar="WATTSEAL_DRIVER_WALLET", help="The wallet's folder.")]
 PasswordFile = Annotated[Path | None, typer.Option(help=f"File with the wallet's password; else {PASSWORD_VARIABLE}, else it is asked for.")]
-SessionId = Annotated[str | None, typer.Argument(metavar="[SESSION]", help="Start of the session's id; the newest if left out.")]
+SessionId = Annotated[str | None, typer.Argument(metavar="SESSION", help="Start of the session's id; the newest if left out.")]
 Payer = Annotated[Path | None, typer.Option(help="Keystore file of another key that pays for this; who pays for two sessions links them.")]
 PayerPasswordFile = Annotated[Path | None, typer.Option(help=f"File with its password; else {PAYER_VARIABLE}, else it is asked for.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]

@@ -19,6 +19,7 @@ from wattseal.cli.driver.common import (
     paying_key,
     session_of,
     text_of,
+    unlock,
 )
 
 app = typer.Typer()
@@ -37,7 +38,10 @@ def settle(
     wallet: Wallet = HOME,
     password_file: PasswordFile = None,
 ) -> None:
-    """Have the contract pay the newest receipt that is kept here; after the final one the rest of the cap is the driver's. Needs no relay."""
+    """Have the contract pay the newest receipt.
+
+    After the final one the rest of the cap is the driver's. Needs no relay and no host, only an RPC and the receipt that is kept here.
+    """
     from wattseal.driver import visits
     from wattseal.gateway.client import Gateway
     from wattseal.protocol.amounts import both
@@ -73,7 +77,10 @@ def refund(
     wallet: Wallet = HOME,
     password_file: PasswordFile = None,
 ) -> None:
-    """Get back what the host has not claimed, from 14 days after the voucher's end on. Needs no relay and no host."""
+    """Get back what the host has not claimed.
+
+    Possible from 14 days after the voucher's end on. Needs no relay and no host.
+    """
     from wattseal.driver import money
     from wattseal.protocol.messages import to_hex
 
@@ -99,7 +106,10 @@ def withdraw(
         bool, typer.Option("--link", help="Pay to an address of another session all the same: everybody sees that both are yours.")
     ] = False,
 ) -> None:
-    """Pay out all of a session's money: its balance in the contract, and the coins at its address."""
+    """Pay out all of a session's money.
+
+    That is its balance in the contract and the coins at its address.
+    """
     from wattseal.driver import money
 
     receiver = address(to, "--to")

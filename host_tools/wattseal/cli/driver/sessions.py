@@ -21,6 +21,7 @@ from wattseal.cli.driver.common import (
     paying_key,
     relay_of,
     session_of,
+    unlock,
 )
 
 app = typer.Typer()
@@ -42,9 +43,9 @@ def voucher(
     password_file: PasswordFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Sign a voucher for the plug's newest offer, keep it, and hand it to the plug. Costs nothing yet: the plug then waits an hour for the lock.
+    """Sign a voucher and hand it to the plug.
 
-    The prices are those of the offer. With --json voucher and signature are printed: with them anybody can open the lock, and pay for it.
+    It is kept here before anybody sees it. Costs nothing yet: the plug then waits an hour for the lock. The prices are those of the offer. With --json voucher and signature are printed: with them anybody can open the lock, and pay for it.
     """
     from wattseal.driver import visits
     from wattseal.driver.folder import Session
@@ -89,7 +90,10 @@ def open_lock(
     wallet: Wallet = HOME,
     password_file: PasswordFile = None,
 ) -> None:
-    """Lock a session's cap on chain, from the session's own address or with --payer from another; the plug then starts. Safe to repeat."""
+    """Lock a session's cap on chain: the plug then starts.
+
+    Paid from the session's own address, or with --payer from another. Safe to repeat.
+    """
     from wattseal.driver import money
     from wattseal.protocol.amounts import both
     from wattseal.protocol.messages import to_hex
@@ -109,7 +113,10 @@ def receipts(
     api: Api = None,
     wallet: Wallet = HOME,
 ) -> None:
-    """Fetch a session's receipts from the relay, verify each, and keep them. `wattseal receipts` shows them."""
+    """Fetch a session's receipts, verify and keep them.
+
+    They come from the relay; `wattseal receipts` shows what is kept.
+    """
     from wattseal.driver import visits
     from wattseal.protocol import amounts
     from wattseal.protocol.messages import due, to_hex
@@ -136,7 +143,10 @@ def receipts(
 
 @app.command()
 def stop(session: SessionId = None, api: Api = None, wallet: Wallet = HOME, password_file: PasswordFile = None) -> None:
-    """Have the plug end a session, by the driver's signature. Safe to repeat. Without the relay: pull the plug out, which ends it too."""
+    """Have the plug end a session.
+
+    Safe to repeat. It goes through the relay; without one, pull the plug out, which ends the session too.
+    """
     from wattseal.driver import visits
     from wattseal.protocol.messages import to_hex
 
@@ -150,9 +160,9 @@ def stop(session: SessionId = None, api: Api = None, wallet: Wallet = HOME, pass
 
 @app.command()
 def status(wallet: Wallet = HOME, as_json: AsJson = False) -> None:
-    """Show what is known here of every session, without asking anybody: to ask for all at once would show that they belong together.
+    """Show what is known here of every session.
 
-    `wattseal driver show SESSION` asks the chain for one.
+    Nobody is asked: to ask for all at once would show that they belong together. `wattseal driver show SESSION` asks the chain for one.
     """
     from wattseal.driver import table
 
@@ -168,7 +178,10 @@ def status(wallet: Wallet = HOME, as_json: AsJson = False) -> None:
 @app.command()
 @with_chain
 def show(chain: ChainOptions, session: SessionId = None, wallet: Wallet = HOME, as_json: AsJson = False) -> None:
-    """Show one session: its terms, its newest receipt, what is proven of it on chain, and what to do next."""
+    """Show one session, and what the chain proves of it.
+
+    Its terms, its newest receipt, its money on chain, and what to do next.
+    """
     from wattseal.driver import money, table
 
     with opened(wallet) as folder:

@@ -15,7 +15,10 @@ app = typer.Typer()
 
 @app.command()
 def create(wallet: Wallet = HOME, password_file: PasswordFile = None) -> None:
-    """Draw a seed, encrypt it with a password, and show its 24 words once: they are the only backup."""
+    """Make a wallet and show its 24 words, once.
+
+    The words are the only backup: write them on paper.
+    """
     from wattseal.driver.folder import DriverFolder
     from wattseal.driver.seed import Seed
 
@@ -39,9 +42,9 @@ def restore(
     since: Annotated[str, typer.Option(help="UTC date of the wallet's first session, as in 2026-03-01.")] = "2026-01-01",
     unused: Annotated[list[str] | None, typer.Option("--unused", help="Address that was paid to and has no session yet; may be repeated.")] = None,
 ) -> None:
-    """Make the wallet again from its 24 words, which are asked for (or read from stdin, one line).
+    """Make a wallet again from its 24 words.
 
-    Looks through all sessions that were opened on the contract for those of the wallet. Receipts are not on the chain: ask the relay
+    They are asked for, or read from stdin in one line. Looks through all sessions that were opened on the contract for those of the wallet. Receipts are not on the chain: ask the relay
     again with `wattseal driver receipts`. The next key can be used within ten minutes, so that none is used twice.
     """
     from datetime import UTC, datetime
@@ -64,7 +67,7 @@ def restore(
     missing = [one for one in funded if one not in own]
     if missing:
         raise WalletError(f"{to_hex(missing[0])} is no address of these words")
-    with console.status("looking through the contract's sessions"):
+    with console().status("looking through the contract's sessions"):
         found = list(restoring.sessions(chain.connect(), chain.contract, seed, own, first))
     last = max([index for index, _ in found], default=-1)
     with DriverFolder.create(wallet.expanduser(), seed, password, restored=True, found=last) as folder:
@@ -88,7 +91,7 @@ def show_address(
     password_file: PasswordFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the address of the next session, what it holds, and what to send to it.
+    """Show the next session's address, and what to send.
 
     Each session has an address of its own. Pay it from where many others are paid from, well before the session, and never from an address
     of an earlier session: the payment is what an observer of the chain can tie to you.
