@@ -65,6 +65,8 @@ class _Contents:
     last_index: int = -1
     reserved: dict[int, bytes] = field(default_factory=dict)  # index: address; handed out, without a voucher yet
     sessions: dict[bytes, Session] = field(default_factory=dict)
+    accepted: set[bytes] = field(default_factory=set)  # by their plugs
+    locking: set[bytes] = field(default_factory=set)  # a lock was sent, or may have been
     receivers: dict[bytes, bytes] = field(default_factory=dict)  # address: the session whose money went there
 
 
@@ -143,11 +145,11 @@ class DriverFolder:
     # -- sessions ---------------------------------------------------------------------------------------------------------------------
 
     def add_session(self, session: Session) -> None:
-        """Keep a voucher, before anybody is shown it. Raises WalletError where its key has signed another one."""
+        """Keep a voucher, before anybody is shown it. Raises WalletError where a lock was sent for another one of its key."""
         check_session(session.domain, session.voucher.plug, session.message)
         if session.id in self._contents.sessions:
             return
-        used = [to_hex(one.id) for one in self._contents.sessions.values() if one.voucher.driver == session.voucher.driver]
+        used = [to_hex(one.id) for one in self.sessions if one.voucher.driver == session.voucher.driver and self.is_locking(one)]
         if used:
             raise WalletError(f"the key {to_hex(session.voucher.driver)} belongs to session {used[0]} and signs no other")
         self._add(
@@ -161,6 +163,33 @@ class DriverFolder:
                 "api": session.api,
             }
         )
+
+    def unlocked_keys(self, plug: bytes | None) -> dict[int, bytes]:
+        """Return index and address of the keys that no lock was sent for: handed out, or shown to this plug alone (None: to any), oldest first."""
+        shown: dict[int, bytes] = {}
+        for one in self.sessions:
+            others = [other for other in self.sessions if other.index == one.index]
+            if not any(map(self.is_locking, others)) and (plug is None or {other.voucher.plug for other in others} == {plug}):
+                shown[one.index] = one.voucher.driver
+        return dict(sorted((shown | self._contents.reserved).items()))
+
+    def mark_accepted(self, session: Session) -> None:
+        """Keep that the plug has accepted a voucher."""
+        if session.id not in self._contents.accepted:
+            self._add({"type": "accepted", "session": to_hex(session.id)})
+
+    def mark_locking(self, session: Session) -> None:
+        """Keep, before it is done, that a lock is sent: the key then belongs to this session for good."""
+        if session.id not in self._contents.locking:
+            self._add({"type": "locking", "session": to_hex(session.id)})
+
+    def is_accepted(self, session: Session) -> bool:
+        """Return whether the plug has accepted the voucher."""
+        return session.id in self._contents.accepted
+
+    def is_locking(self, session: Session) -> bool:
+        """Return whether a lock was sent for the session, or may have been."""
+        return session.id in self._contents.locking
 
     @property
     def sessions(self) -> list[Session]:
@@ -232,6 +261,10 @@ class DriverFolder:
         if receiver in mine - {session.voucher.driver}:
             raise WalletError(f"{to_hex(receiver)} is the address of another session: money that goes there links the two")
 
+    def receivers(self, session: Session) -> list[bytes]:
+        """Return the addresses that a session's money went to, or was about to."""
+        return [receiver for receiver, paid in self._contents.receivers.items() if paid == session.id]
+
     def add_receiver(self, session: Session, receiver: bytes) -> None:
         """Keep where a session's money is about to go."""
         if self._contents.receivers.get(receiver) != session.id:
@@ -263,6 +296,8 @@ class DriverFolder:
                     )
                     contents.sessions[session.id] = session
                     contents.reserved.pop(session.index, None)
+                case "accepted" | "locking" as what:
+                    getattr(contents, what).add(read_hex("session", entry["session"], 32))
                 case "receiver":
                     contents.receivers[read_hex("receiver", entry["receiver"], 20)] = read_hex("session", entry["session"], 32)
                 case other:

@@ -6,7 +6,7 @@ Each function is safe to repeat: it looks at the proven state first.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from wattseal.driver.folder import Session
+from wattseal.driver.folder import DriverFolder, Session
 from wattseal.driver.terms import NATIVE_COIN, cap_step
 from wattseal.errors import ProofError, SubmissionError, WalletError
 from wattseal.gateway.chain import Chain
@@ -55,11 +55,13 @@ def to_send(chain: Chain, cap: int) -> int:
     return cap + cap_step(SESSION_GAS * _fee(chain))
 
 
-def lock(chain: Chain, session: Session, key: bytes) -> None:
+def lock(folder: DriverFolder, chain: Chain, session: Session, key: bytes) -> None:
     """Lock a session's cap, paid by `key` (32 bytes): the session's own, or anybody's. Returns once the lock is proven open.
 
-    Raises WalletError (no money, or too late), GatewayError.
+    Raises WalletError (no money, too late, not accepted by the plug), GatewayError.
     """
+    if not folder.is_accepted(session) and not folder.is_locking(session):
+        raise WalletError("the plug has not accepted this voucher, so a lock would bind money for nothing: repeat `wattseal driver voucher`")
     voucher, gateway = session.voucher, Gateway(chain, session.contract, key)
     status = gateway.session_state(session.id).status
     if status == STATUS_OPEN:
@@ -78,6 +80,7 @@ def lock(chain: Chain, session: Session, key: bytes) -> None:
         )
     # the driver's own call needs no signature, and one that is not published links nothing
     signature = b"" if payer == voucher.driver else session.signature
+    folder.mark_locking(session)
     gateway.submit(call_data("open", voucher, signature), value=voucher.cap)
     if gateway.session_state(session.id).status == STATUS_NONE:
         raise ProofError(f"session {to_hex(session.id)} is not proven open after the block that was to open it; is this Wattseal's contract?")

@@ -10,7 +10,7 @@ from rich.table import Table
 from wattseal.driver.folder import DriverFolder, Session
 from wattseal.driver.money import Standing
 from wattseal.driver.seed import path
-from wattseal.gateway.contract import STATUS_CLOSED, STATUS_OPEN
+from wattseal.gateway.contract import STATUS_CLOSED, STATUS_NONE, STATUS_OPEN
 from wattseal.protocol import amounts
 from wattseal.protocol.messages import Receipt, due, to_hex
 from wattseal.protocol.typed_data import GRACE_S, START_WINDOW_S
@@ -23,6 +23,8 @@ class Row:
     session: Session
     receipt: Receipt | None
     receipts: int
+    is_locking: bool
+    is_paid_out: bool
 
     @property
     def due(self) -> int:
@@ -33,12 +35,14 @@ class Row:
     def next(self) -> str:
         """The command that is likely to come next, by what is kept here and this machine's clock."""
         voucher, now = self.session.voucher, time.time()
+        if self.is_paid_out:
+            return "nothing: it is paid out"
         if self.receipt is not None and self.receipt.final:
             return "withdraw, once it is settled"
         if now > voucher.validUntil + GRACE_S:
             return "refund"
-        if self.receipt is None and now < voucher.issuedAt + START_WINDOW_S:
-            return "open, receipts"
+        if not self.is_locking:
+            return "open" if now < voucher.issuedAt + START_WINDOW_S else "nothing: no lock was sent"
         return "receipts"
 
     def to_json(self) -> dict[str, Any]:
@@ -61,7 +65,7 @@ class Row:
 def row(folder: DriverFolder, session: Session) -> Row:
     """Return what is kept of a session. Raises WalletError."""
     kept = folder.receipts(session)
-    return Row(session, kept[-1].receipt if kept else None, len(kept))
+    return Row(session, kept[-1].receipt if kept else None, len(kept), folder.is_locking(session), bool(folder.receivers(session)))
 
 
 def rows(folder: DriverFolder) -> list[Row]:
@@ -83,7 +87,7 @@ def table(rows: list[Row], waiting: dict[int, bytes]) -> Table:
             amounts.coins(voucher.cap),
             f"{one.receipts}{' final' if one.receipt is not None and one.receipt.final else ''}",
             "-" if one.receipt is None else str(one.receipt.energyWh),
-            amounts.coins(one.due),
+            amounts.about(one.due),
             one.next,
         )
     shown.caption = "\n".join([f"{to_hex(address)} waits for its session" for address in waiting.values()]) or None
@@ -111,7 +115,7 @@ def details(one: Row, found: Standing, basis: str) -> Table:
         shown.add_row("newest receipt", f"number {receipt.sequence} of {amounts.local_and_utc(receipt.asOf)}{final} ({one.receipts} are kept)")
         shown.add_row("energy, due", f"{receipt.energyWh} Wh in {receipt.activeSeconds} s, {amounts.both(one.due)}")
     shown.add_section()
-    shown.add_row("on chain", f"{_state(found)}, {amounts.both(found.paid)} paid to the host")
+    shown.add_row("on chain", f"{_state(one, found)}, {amounts.both(found.paid)} paid to the host")
     shown.add_row("yours there", amounts.both(found.refundable))
     shown.add_row("at its address", amounts.both(found.coins))
     shown.add_row("proven at", f"{amounts.local_and_utc(found.head_timestamp)}; rests on: {basis}")
@@ -121,7 +125,7 @@ def details(one: Row, found: Standing, basis: str) -> Table:
 
 def details_json(one: Row, found: Standing) -> dict[str, Any]:
     """Return one session in full as a JSON object."""
-    return one.to_json() | {"on_chain": asdict(found) | {"status": _state(found)}, "next": next_step(one, found)}
+    return one.to_json() | {"on_chain": asdict(found) | {"status": _state(one, found)}, "next": next_step(one, found)}
 
 
 def next_step(one: Row, found: Standing) -> str:
@@ -136,9 +140,11 @@ def next_step(one: Row, found: Standing) -> str:
     if found.refundable:
         return "wattseal driver withdraw --to ADDRESS"
     if found.status == STATUS_CLOSED or found.head_timestamp > voucher.issuedAt + START_WINDOW_S:
-        return "wattseal driver withdraw --to ADDRESS, for the coins at its address" if found.coins else "nothing: all is done"
+        return "wattseal driver withdraw --to ADDRESS, for the coins at its address" if found.coins and not one.is_paid_out else "nothing"
     return "wattseal driver open"
 
 
-def _state(found: Standing) -> str:
-    return {STATUS_OPEN: "open", STATUS_CLOSED: "closed"}.get(found.status, "not open, or closed and forgotten")
+def _state(one: Row, found: Standing) -> str:
+    if found.status == STATUS_NONE:  # the contract forgets a closed lock once its voucher is too old to open
+        return "not open yet" if found.head_timestamp <= one.session.voucher.issuedAt + START_WINDOW_S else "closed, or never opened"
+    return "open" if found.status == STATUS_OPEN else "closed"

@@ -1,6 +1,7 @@
 """A driver at a plug: a voucher for its offer, the way to stop, the receipts that come. Through the host's relay, but not on its word."""
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 from wattseal.driver.folder import DriverFolder, Session
@@ -13,6 +14,7 @@ from wattseal.protocol.eip712 import domain_separator
 from wattseal.protocol.messages import ReceiptMessage, Stop, to_hex
 from wattseal.relay.verify import check_enrolment
 
+OFFER_S = 600  # a plug takes its nonce back for so long
 FOLLOW_S = 5  # between two looks for receipts, of which a plug signs one in 300 s at most
 
 
@@ -27,14 +29,25 @@ class Wanted:
     host: bytes | None = None
 
 
-def sign(folder: DriverFolder, relay: RelayClient, plug: bytes, wanted: Wanted, chain_id: int, contract: bytes, address: bytes | None) -> Session:
-    """Sign a voucher for a plug's newest offer and keep it; nobody is shown it yet.
+def arrive(folder: DriverFolder, relay: RelayClient, plug: bytes, wanted: Wanted, chain_id: int, contract: bytes, address: bytes | None) -> Session:
+    """Have a plug accept a voucher for its newest offer; return the session.
 
-    `address` names one of the reserved keys, None the oldest, or a new one where there is none. Raises LinkError, ProtocolError, WalletError.
+    `address` names one of the keys that wait, None the oldest, or a new one where there is none. What was signed a moment ago for the same
+    wish and got no answer is handed over again first. Raises LinkError, ProtocolError, WalletError.
     """
+    for earlier in reversed(folder.sessions):
+        if _is_the_same(folder, earlier, plug, wanted, address) and (earlier.chain_id, earlier.contract) == (chain_id, contract):
+            with suppress(Refused):
+                return _hand_over(folder, relay, earlier)
+            break
+    return _hand_over(folder, relay, sign(folder, relay, plug, wanted, chain_id, contract, address))
+
+
+def sign(folder: DriverFolder, relay: RelayClient, plug: bytes, wanted: Wanted, chain_id: int, contract: bytes, address: bytes | None) -> Session:
+    """Sign a voucher for a plug's newest offer and keep it; nobody is shown it yet. Raises LinkError, ProtocolError, WalletError."""
     offer = relay.offer(plug)
     host = wanted.host or _host_of(relay, plug, domain_separator(chain_id, contract))
-    index, driver = _reserved(folder, address)
+    index, driver = _waiting_key(folder, plug, address)
     terms = voucher(offer, driver, host, cap=wanted.cap, hours=wanted.hours, chain_id=chain_id, contract=contract, now=time.time())
     if terms.plug != plug:
         raise WrongPlug(f"the relay's offer is of plug {to_hex(terms.plug)}, not of {to_hex(plug)}: nothing was signed")
@@ -43,6 +56,18 @@ def sign(folder: DriverFolder, relay: RelayClient, plug: bytes, wanted: Wanted, 
     session = Session(index, chain_id, contract, terms, signature, relay.api)
     folder.add_session(session)
     return session
+
+
+def _hand_over(folder: DriverFolder, relay: RelayClient, session: Session) -> Session:
+    relay.hand_over(session.message)
+    folder.mark_accepted(session)
+    return session
+
+
+def _is_the_same(folder: DriverFolder, session: Session, plug: bytes, wanted: Wanted, address: bytes | None) -> bool:
+    signed = session.voucher
+    terms = (signed.plug, signed.cap, signed.validUntil - signed.issuedAt) == (plug, wanted.cap, wanted.hours * 3600)
+    return terms and address in (None, signed.driver) and not folder.is_locking(session) and abs(time.time() - signed.issuedAt) < OFFER_S
 
 
 def stop(folder: DriverFolder, session: Session, relay: RelayClient) -> None:
@@ -87,11 +112,11 @@ def _host_of(relay: RelayClient, plug: bytes, domain: bytes) -> bytes:
     return enrolment.host
 
 
-def _reserved(folder: DriverFolder, address: bytes | None) -> tuple[int, bytes]:
-    waiting = folder.reserved
+def _waiting_key(folder: DriverFolder, plug: bytes, address: bytes | None) -> tuple[int, bytes]:
     if address is None:
+        waiting = folder.unlocked_keys(plug)
         return next(iter(waiting.items())) if waiting else folder.reserve()
-    for index, candidate in waiting.items():
+    for index, candidate in folder.unlocked_keys(None).items():
         if candidate == address:
             return index, candidate
     raise WalletError(f"{to_hex(address)} waits for no session here; see `wattseal driver status`")

@@ -16,6 +16,12 @@ def coins(wei: int) -> str:
     return f"{'-' if wei < 0 else ''}{whole}{fraction}"
 
 
+def about(wei: int) -> str:
+    """Return an amount in coins with six digits that count, rounded up, where all of them do not fit."""
+    step = 10 ** max(0, len(str(wei)) - 6)
+    return coins(-(-wei // step) * step)
+
+
 def both(wei: int) -> str:
     """Return an amount in coins and in wei, as in 0.000434 (434000000000000 wei)."""
     return f"{coins(wei)} ({wei} wei)"

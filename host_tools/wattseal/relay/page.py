@@ -20,7 +20,7 @@ from wattseal.relay.service import Relay
 SHOWN_RECEIPTS = 50
 
 _TEMPLATES = Environment(loader=PackageLoader("wattseal.relay", "."), autoescape=True, undefined=StrictUndefined)
-_TEMPLATES.filters |= {"hex": to_hex, "coins": amounts.coins, "utc": amounts.utc}
+_TEMPLATES.filters |= {"hex": to_hex, "coins": amounts.coins, "about": amounts.about, "utc": amounts.utc}
 
 
 def render(relay: Relay, session: bytes) -> HTMLResponse:
@@ -61,8 +61,8 @@ def render(relay: Relay, session: bytes) -> HTMLResponse:
 def _live(relay: Relay, session: bytes, plug: bytes) -> dict[str, Any] | None:
     """Return what the plug says of this very session now, None where it does not."""
     connection = relay.connections.get(plug)
-    status = connection and connection.status
-    if connection is None or status is None or status.session != session:
+    status = None if connection is None else connection.status
+    if status is None or status.session != session:
         return None
     return {
         "state": status.state,

@@ -45,7 +45,8 @@ def voucher(
 ) -> None:
     """Sign a voucher and hand it to the plug.
 
-    It is kept here before anybody sees it. Costs nothing yet: the plug then waits an hour for the lock. The prices are those of the offer. With --json voucher and signature are printed: with them anybody can open the lock, and pay for it.
+    It is kept here before anybody sees it. Costs nothing yet: the plug then waits an hour for the lock. The prices are those of the offer.
+    With --json voucher and signature are printed: with them anybody can open the lock, and pay for it.
     """
     from wattseal.driver import visits
     from wattseal.driver.folder import Session
@@ -65,8 +66,7 @@ def voucher(
         unlock(folder, password_file)
         chosen = None if use is None else address(use, "--from")
         with console().status("asking the plug"):
-            session: Session = visits.sign(folder, RelayClient(api), plug_id, wanted, chain_id, contract_address, chosen)
-            RelayClient(api).hand_over(session.message)
+            session: Session = visits.arrive(folder, RelayClient(api), plug_id, wanted, chain_id, contract_address, chosen)
     if as_json:
         typer.echo(
             json.dumps({"session": to_hex(session.id), "chain_id": chain_id, "contract": to_hex(contract_address), **session.message.to_wire()})
@@ -102,7 +102,7 @@ def open_lock(
         chosen = session_of(folder, session, chain)
         key = paying_key(folder, chosen, password_file, payer, payer_password_file)
         with console().status("locking the cap on chain"):
-            money.lock(chain.connect(), chosen, key)
+            money.lock(folder, chain.connect(), chosen, key)
     typer.echo(f"{both(chosen.voucher.cap)} are locked for session {to_hex(chosen.id)}: proven. Next: `wattseal driver receipts --follow`")
 
 
@@ -168,7 +168,7 @@ def status(wallet: Wallet = HOME, as_json: AsJson = False) -> None:
 
     with opened(wallet) as folder:
         rows = table.rows(folder)
-        waiting = folder.reserved
+        waiting = folder.unlocked_keys(None)
     if as_json:
         typer.echo(json.dumps([row.to_json() for row in rows]))
         return

@@ -44,8 +44,9 @@ def restore(
 ) -> None:
     """Make a wallet again from its 24 words.
 
-    They are asked for, or read from stdin in one line. Looks through all sessions that were opened on the contract for those of the wallet. Receipts are not on the chain: ask the relay
-    again with `wattseal driver receipts`. The next key can be used within ten minutes, so that none is used twice.
+    They are asked for, or read from stdin in one line. Looks through all sessions that were opened on the contract for those of the wallet.
+    Receipts are not on the chain: ask the relay again with `wattseal driver receipts --api URL`. The next key can be used within ten
+    minutes, so that none is used twice.
     """
     from datetime import UTC, datetime
 
@@ -74,6 +75,7 @@ def restore(
         for index, session in sorted(found, key=lambda one: one[0]):
             if session is not None:
                 folder.add_session(session)
+                folder.mark_locking(session)
             else:
                 console().print(f"index {index} has a session whose voucher is not in the transaction that opened it")
         for one in funded:
@@ -105,7 +107,7 @@ def show_address(
     if wei is not None:
         check_cap(wei)
     with opened(wallet) as folder:
-        waiting = folder.reserved
+        waiting = folder.unlocked_keys(None)
         if new or not waiting:
             unlock(folder, password_file)
             _, shown = folder.reserve()
