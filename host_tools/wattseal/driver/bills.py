@@ -6,7 +6,8 @@ import segno
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from wattseal.driver.folder import DriverFolder, Session
+from wattseal.driver.contents import Session
+from wattseal.driver.folder import DriverFolder
 from wattseal.errors import WalletError
 from wattseal.protocol import amounts, typed_data
 from wattseal.protocol.bill import Bill

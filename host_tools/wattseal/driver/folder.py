@@ -10,64 +10,19 @@ import os
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from wattseal.driver.contents import Contents, Session
 from wattseal.driver.journal import Journal, flush_folder
 from wattseal.driver.seed import Seed, last_after_restoring, next_index
 from wattseal.errors import ConfigError, Conflict, WalletError, WattsealError
 from wattseal.keys import load_key, save_key
-from wattseal.protocol.bill import Bill
-from wattseal.protocol.eip712 import domain_separator
-from wattseal.protocol.messages import ReceiptMessage, SessionMessage, Voucher, read_hex, to_hex
+from wattseal.protocol.messages import ReceiptMessage, to_hex
 from wattseal.relay.verify import check_receipt, check_session
 
 PATIENCE_S = 5  # for another command that has the folder
 Clock = Callable[[], float]
-
-
-@dataclass(frozen=True)
-class Session:
-    """A voucher that was signed: with which key, for which chain and contract, and the relay (its API's address) it went to, if any."""
-
-    index: int
-    chain_id: int
-    contract: bytes
-    voucher: Voucher
-    signature: bytes
-    api: str | None
-
-    @property
-    def domain(self) -> bytes:
-        """The EIP-712 domain separator."""
-        return domain_separator(self.chain_id, self.contract)
-
-    @property
-    def id(self) -> bytes:
-        """The session's 32 bytes."""
-        return self.voucher.digest(self.domain)
-
-    @property
-    def message(self) -> SessionMessage:
-        """Voucher and signature as they are on the link."""
-        return SessionMessage(self.id, self.voucher, self.signature)
-
-    def bill(self, message: ReceiptMessage) -> Bill:
-        """Return a receipt of this session with all that is needed to settle it."""
-        return Bill(self.chain_id, self.contract, self.voucher, message.receipt, message.signature, message.ocmf)
-
-
-@dataclass
-class _Contents:
-    """What the lines of sessions.jsonl add up to."""
-
-    last_index: int = -1
-    reserved: dict[int, bytes] = field(default_factory=dict)  # index: address; handed out, without a voucher yet
-    sessions: dict[bytes, Session] = field(default_factory=dict)
-    accepted: set[bytes] = field(default_factory=set)  # by their plugs
-    locking: set[bytes] = field(default_factory=set)  # a lock was sent, or may have been
-    receivers: dict[bytes, bytes] = field(default_factory=dict)  # address: the session whose money went there
 
 
 class DriverFolder:
@@ -82,9 +37,9 @@ class DriverFolder:
             raise WalletError(f"there is no wallet in {path}: make one with `wattseal driver create`, or name its folder with --wallet")
         self._lock = _locked(path)
         self._journal = Journal(path / "sessions.jsonl")
-        self._contents = _Contents()
+        self._contents = Contents(str(self._journal.path))
         for entry in self._journal.read():
-            self._apply(entry)
+            self._contents.apply(entry)
 
     @classmethod
     def create(cls, path: Path, seed: Seed, password: str, clock: Clock = time.time, *, restored: bool = False, found: int = -1) -> Self:
@@ -261,9 +216,14 @@ class DriverFolder:
         if receiver in mine - {session.voucher.driver}:
             raise WalletError(f"{to_hex(receiver)} is the address of another session: money that goes there links the two")
 
-    def receivers(self, session: Session) -> list[bytes]:
-        """Return the addresses that a session's money went to, or was about to."""
-        return [receiver for receiver, paid in self._contents.receivers.items() if paid == session.id]
+    def mark_paid_out(self, session: Session) -> None:
+        """Keep that all of a session's money was sent to a receiver."""
+        if session.id not in self._contents.paid_out:
+            self._add({"type": "paid_out", "session": to_hex(session.id)})
+
+    def is_paid_out(self, session: Session) -> bool:
+        """Return whether all of a session's money was sent to a receiver once."""
+        return session.id in self._contents.paid_out
 
     def add_receiver(self, session: Session, receiver: bytes) -> None:
         """Keep where a session's money is about to go."""
@@ -274,36 +234,7 @@ class DriverFolder:
 
     def _add(self, entry: dict[str, Any]) -> None:
         self._journal.add(entry)
-        self._apply(entry)
-
-    def _apply(self, entry: dict[str, Any]) -> None:
-        contents = self._contents
-        try:
-            match entry["type"]:
-                case "restored":
-                    contents.last_index = max(contents.last_index, int(entry["last_index"]))
-                case "reserved":
-                    contents.reserved[int(entry["index"])] = read_hex("address", entry["address"], 20)
-                    contents.last_index = max(contents.last_index, int(entry["index"]))
-                case "session":
-                    session = Session(
-                        int(entry["index"]),
-                        int(entry["chain_id"]),
-                        read_hex("contract", entry["contract"], 20),
-                        Voucher.from_wire(entry["voucher"]),
-                        read_hex("signature", entry["signature"], 65),
-                        entry["api"],
-                    )
-                    contents.sessions[session.id] = session
-                    contents.reserved.pop(session.index, None)
-                case "accepted" | "locking" as what:
-                    getattr(contents, what).add(read_hex("session", entry["session"], 32))
-                case "receiver":
-                    contents.receivers[read_hex("receiver", entry["receiver"], 20)] = read_hex("session", entry["session"], 32)
-                case other:
-                    raise WalletError(f"{self._journal.path} has a line of type {other!r:.40}: it was written by a newer version")
-        except (KeyError, TypeError, ValueError) as error:
-            raise WalletError(f"{self._journal.path} has a damaged line: {error!r:.80}; restore the file from a backup") from error
+        self._contents.apply(entry)
 
 
 def _sequence(message: ReceiptMessage) -> int:

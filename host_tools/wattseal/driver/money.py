@@ -6,7 +6,8 @@ Each function is safe to repeat: it looks at the proven state first.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from wattseal.driver.folder import DriverFolder, Session
+from wattseal.driver.contents import Session
+from wattseal.driver.folder import DriverFolder
 from wattseal.driver.terms import NATIVE_COIN, cap_step
 from wattseal.errors import ProofError, SubmissionError, WalletError
 from wattseal.gateway.chain import Chain

@@ -9,7 +9,7 @@ from typing import Any
 from eth_abi.abi import decode
 from eth_abi.exceptions import DecodingError
 
-from wattseal.driver.folder import Session
+from wattseal.driver.contents import Session
 from wattseal.driver.seed import AHEAD, Seed, slot
 from wattseal.errors import RpcError
 from wattseal.gateway.chain import Chain

@@ -7,7 +7,8 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from wattseal.driver.folder import DriverFolder, Session
+from wattseal.driver.contents import Session
+from wattseal.driver.folder import DriverFolder
 from wattseal.driver.money import Standing
 from wattseal.driver.seed import path
 from wattseal.gateway.contract import STATUS_CLOSED, STATUS_NONE, STATUS_OPEN
@@ -65,7 +66,7 @@ class Row:
 def row(folder: DriverFolder, session: Session) -> Row:
     """Return what is kept of a session. Raises WalletError."""
     kept = folder.receipts(session)
-    return Row(session, kept[-1].receipt if kept else None, len(kept), folder.is_locking(session), bool(folder.receivers(session)))
+    return Row(session, kept[-1].receipt if kept else None, len(kept), folder.is_locking(session), folder.is_paid_out(session))
 
 
 def rows(folder: DriverFolder) -> list[Row]:

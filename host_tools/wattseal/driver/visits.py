@@ -4,7 +4,8 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 
-from wattseal.driver.folder import DriverFolder, Session
+from wattseal.driver.contents import Session
+from wattseal.driver.folder import DriverFolder
 from wattseal.driver.relay_client import Refused, RelayClient
 from wattseal.driver.terms import check_prices, voucher
 from wattseal.errors import LinkError, WalletError, WrongPlug

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from wattseal.cli.chain_options import ChainOptions
-    from wattseal.driver.folder import DriverFolder, Session
+    from wattseal.driver.contents import Session
+    from wattseal.driver.folder import DriverFolder
     from wattseal.driver.relay_client import RelayClient
 
 PASSWORD_VARIABLE = "WATTSEAL_DRIVER_PASSWORD"  # noqa: S105 - a name

@@ -122,4 +122,5 @@ def withdraw(
         paid_by = None if payer is None else payer_key(payer, payer_password_file)
         with console().status("paying out") as status:
             money.withdraw(chain.connect(), chosen, folder.key(chosen.index), receiver, paid_by, lambda step: status.update(f"paying out: {step}"))
+        folder.mark_paid_out(chosen)
     typer.echo(f"paid out to {to}")

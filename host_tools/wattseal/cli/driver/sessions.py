@@ -49,7 +49,7 @@ def voucher(
     With --json voucher and signature are printed: with them anybody can open the lock, and pay for it.
     """
     from wattseal.driver import visits
-    from wattseal.driver.folder import Session
+    from wattseal.driver.contents import Session
     from wattseal.driver.relay_client import RelayClient
     from wattseal.protocol import amounts
     from wattseal.protocol.messages import to_hex
