@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from wattseal.demo.charges import Charge
-from wattseal.demo.driver import Driver
-from wattseal.demo.processes import Chain, RelayProcess, SimulatedPlug
+from wattseal.demo.driver import CAP, Driver
+from wattseal.demo.processes import CHAIN_ID, Chain, RelayProcess, SimulatedBeaconProcess, SimulatedPlug
 from wattseal.errors import ConfigError, LinkError
+from wattseal.gateway.connect import ChainSettings, connect
 from wattseal.gateway.submit import deploy
 from wattseal.protocol import signatures
 from wattseal.protocol.messages import to_hex
@@ -68,7 +69,7 @@ def _empty(folder: Path) -> None:
 
 
 class Replay:
-    """Chain, relay and one simulated plug below `folder`, which is emptied first if an earlier replay made it."""
+    """Chain, simulated beacon, relay and one simulated plug below `folder`, which is emptied first if an earlier replay made it."""
 
     def __init__(self, folder: Path, start: int, *, board: str = BOARD, port: str = "x64") -> None:
         _empty(folder)
@@ -80,7 +81,9 @@ class Replay:
         self.relay_port = 0
         self.chain = Chain(folder, start)
         self.chain.fund(signatures.address(self._relay_key), FUNDS_WEI)
-        self.contract = deploy(self.chain.connect(), self._relay_key)
+        self.beacon = SimulatedBeaconProcess(folder, self.chain)
+        self.verified = connect(ChainSettings(chain_id=CHAIN_ID, rpc=(self.chain.url,), simulated_beacon=self.beacon.url))
+        self.contract = deploy(self.verified, self._relay_key)
         self.relay = self.start_relay()
         self.plug = self.start_plug()
 
@@ -88,12 +91,12 @@ class Replay:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for process in (self.plug, self.relay, self.chain):
+        for process in (self.plug, self.relay, self.beacon, self.chain):
             process.kill()
 
     def start_relay(self) -> RelayProcess:
         """Start the relay, or start it again on the same store."""
-        relay = RelayProcess(self._folder, self.chain, self.contract, self._relay_key, self.relay_port)
+        relay = RelayProcess(self._folder, [self.chain.url], self.beacon, self.contract, self._relay_key, self.relay_port)
         self.relay_port = relay.port
         return relay
 
@@ -146,6 +149,12 @@ class Replay:
 
         return wait_for(f"the settlement of {session}", look)
 
+    def driver(self, key: bytes) -> Driver:
+        """Return a driver with money for a session."""
+        driver = Driver(self.verified, self.contract, key)
+        self.chain.fund(driver.wallet.address, 2 * CAP)
+        return driver
+
     def replay(self, charge: Charge, progress: Callable[[float], None]) -> Outcome:
         """Replay one visit: the car takes its energy, and the session ends idle or at its driver's departure.
 
@@ -153,7 +162,7 @@ class Replay:
         """
         page = self.connected()
         register_before_mwh = page["status"]["register_mwh"] if page["status"] else 0
-        driver = Driver(self.chain, self.contract, secrets.token_bytes(32))
+        driver = self.driver(secrets.token_bytes(32))
         offer = self.relay.get(f"/plugs/{page['plug']}/offer")
         session = driver.start(self.relay, driver.voucher(offer, self.host))
         outcome = Outcome(charge, session)

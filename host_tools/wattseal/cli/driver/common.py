@@ -14,7 +14,7 @@ from wattseal.errors import LinkError, WalletError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from wattseal.cli.chain_options import ChainOptions
+    from wattseal.cli.driver.chain import ChainOptions
     from wattseal.driver.contents import Session
     from wattseal.driver.folder import DriverFolder
     from wattseal.driver.relay_client import RelayClient

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from wattseal.cli.chain_options import ChainOptions, address, with_chain
+from wattseal.cli.driver.chain import ChainOptions, address, with_chain
 from wattseal.cli.driver.common import (
     HOME,
     PasswordFile,

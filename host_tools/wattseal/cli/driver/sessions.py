@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from wattseal.cli.chain_options import ChainOptions, address, with_chain
+from wattseal.cli.driver.chain import ChainId, ChainOptions, Contract, address, with_chain
 from wattseal.cli.driver.common import (
     HOME,
     Api,
@@ -32,8 +32,8 @@ def voucher(
     plug: Annotated[str, typer.Argument(help="The plug's address, 0x and 40 hex digits: it stands on the plug.")],
     api: Annotated[str, typer.Option(help="The relay's API, http://...")],
     cap: Annotated[str, typer.Option(help="Most that the session may cost, in coins: 1, 2 or 5 times a power of ten.")],
-    chain_id: Annotated[int, typer.Option(envvar="WATTSEAL_DRIVER_CHAIN_ID", min=1, help="Chain id.")],
-    contract: Annotated[str, typer.Option(envvar="WATTSEAL_DRIVER_CONTRACT", help="Address of Wattseal.vy.")],
+    chain_id: ChainId,
+    contract: Contract,
     hours: Annotated[int, typer.Option(help="How long the session may take: 1, 2, 4, 8, 12, 24, 48, 96 or 192.")] = 24,
     host: Annotated[str | None, typer.Option(help="Whom to pay; unless given, the one that the plug has signed for.")] = None,
     most_per_kwh: Annotated[str | None, typer.Option(help="Sign nothing if a kWh costs more coins than this.")] = None,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from wattseal.cli.chain_options import ChainOptions, address, with_chain
+from wattseal.cli.driver.chain import ChainOptions, address, with_chain
 from wattseal.cli.driver.common import HOME, AsJson, PasswordFile, Wallet, ask_secret, console, new_password, opened, progress, unlock
 from wattseal.errors import WalletError
 
