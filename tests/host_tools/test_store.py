@@ -62,7 +62,6 @@ class AgainstADict(RuleBasedStateMachine):
             assert added is Added.CONFLICT
         elif added is not Added.DUPLICATE:
             assert added is (Added.STORED if self.newest(session) == sequence else Added.SUPERSEDED)
-        assert self.store.is_newest(message.receipt) == (self.newest(session) == sequence)
 
     @rule(key=st.sampled_from(sorted(RECEIPTS)))
     def add_twice(self, key: tuple[bytes, int, int]) -> None:
@@ -85,10 +84,12 @@ class AgainstADict(RuleBasedStateMachine):
             assert self.store.receipts(session) == mine
             assert self.store.count_receipts(session) == len(mine)
             assert self.store.newest_receipt(session) == (mine[-1] if mine else None)
-            for sequence in range(-1, 6):
-                lower = [message.receipt for message in mine if message.receipt.sequence < sequence][-1:]
-                higher = [message.receipt for message in mine if message.receipt.sequence > sequence][:1]
-                assert self.store.neighbours(session, sequence) == lower + higher
+            for (_, sequence), around in self.store.around([(session, sequence) for sequence in range(6)]).items():
+                lower = [message.receipt for message in mine if message.receipt.sequence < sequence]
+                higher = [message.receipt for message in mine if message.receipt.sequence > sequence]
+                assert around.same == self.model.get((session, sequence))
+                assert around.lower == (lower[-1] if lower else None)
+                assert around.higher == (higher[0] if higher else None)
         for before, only_final in ((0, True), (ACTORS.now + 1, False)):
             expected = {
                 session.session

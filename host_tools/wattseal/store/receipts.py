@@ -1,10 +1,18 @@
-"""Vouchers that plugs accepted, and the receipts under them."""
+"""The receipts under vouchers."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from wattseal.protocol.messages import Receipt, ReceiptMessage, SessionMessage, Voucher
-from wattseal.store.database import Database, from_text, to_text
+from wattseal.errors import StoreError
+from wattseal.protocol.messages import Receipt, ReceiptMessage
+from wattseal.store.database import from_text, to_text
+from wattseal.store.vouchers import Vouchers
+
+_KEYS_A_QUERY = 256
+
+Key = tuple[bytes, int]  # session, sequence
 
 
 class Added(StrEnum):
@@ -16,68 +24,70 @@ class Added(StrEnum):
     CONFLICT = "conflict"
 
 
-class Receipts(Database):
-    """Vouchers and receipts. What is stored is never changed."""
+@dataclass(slots=True)
+class Around:
+    """What is stored at a session's sequence, and next to it."""
 
-    def add_voucher(self, message: SessionMessage) -> None:
-        """Keep an accepted voucher; the first signature stands."""
-        self._execute(
-            "INSERT INTO vouchers (session, plug, voucher, signature, accepted_at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-            message.session,
-            message.voucher.plug,
-            to_text(message.voucher),
-            message.signature,
-            self._now(),
-        )
+    same: ReceiptMessage | None = None
+    lower: Receipt | None = None
+    higher: Receipt | None = None
 
-    def voucher(self, session: bytes) -> SessionMessage | None:
-        """Return the voucher of a session."""
-        row = self._row("SELECT session, voucher, signature FROM vouchers WHERE session = ?", session)
-        return None if row is None else session_of(row)
 
-    def unfinished(self, plug: bytes) -> SessionMessage | None:
-        """Return a plug's newest voucher, if no final receipt came for it yet."""
-        row = self._row("SELECT session, voucher, signature FROM vouchers WHERE plug = ? ORDER BY rowid DESC LIMIT 1", plug)
-        if row is None or self._row("SELECT 1 FROM receipts WHERE session = ? AND final LIMIT 1", row["session"]):
-            return None
-        return session_of(row)
+class Receipts(Vouchers):
+    """Receipts. What is stored is never changed."""
 
     def add_receipt(self, plug: bytes, message: ReceiptMessage) -> Added:
         """Keep a verified receipt of a plug and a known session. Safe to repeat; what is stored is never changed."""
-        receipt = message.receipt
+        key = message.receipt.session, message.receipt.sequence
         with self.transaction():
-            stored = self.receipt(receipt.session, receipt.sequence)
-            if stored is not None:
-                return Added.DUPLICATE if stored == message else Added.CONFLICT
-            self._execute(
-                """INSERT INTO receipts (plug, session, sequence, final, receipt, signature, ocmf, received_at)
-                   VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",
-                plug,
-                receipt.session,
-                receipt.sequence,
-                receipt.final,
-                to_text(receipt),
-                message.signature,
-                message.ocmf,
-                self._now(),
-            )
-            return Added.STORED if self.is_newest(receipt) else Added.SUPERSEDED
+            around = self.around([key])[key]
+            if around.same is not None:
+                return Added.DUPLICATE if around.same == message else Added.CONFLICT
+            self.insert_receipts([(plug, message)])
+        return Added.STORED if around.higher is None else Added.SUPERSEDED
 
-    def is_newest(self, receipt: Receipt) -> bool:
-        """Return whether no receipt of the session with a higher sequence is stored."""
-        return self._row("SELECT 1 FROM receipts WHERE session = ? AND sequence > ? LIMIT 1", receipt.session, receipt.sequence) is None
+    def insert_receipts(self, receipts: Sequence[tuple[bytes, ReceiptMessage]]) -> None:
+        """Keep verified receipts of plugs and known sessions, of which none is stored; in a transaction, else each is one of its own."""
+        now = self._now()
+        rows = [
+            (plug, one.receipt.session, one.receipt.sequence, int(one.receipt.final), to_text(one.receipt), one.signature, one.ocmf, now)
+            for plug, one in receipts
+        ]
+        sql = """INSERT INTO receipts (plug, session, sequence, final, receipt, signature, ocmf, received_at)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"""
+        if self._execute_many(sql, rows) != len(rows):
+            raise StoreError(f"another process has just stored receipts in {self._adapter.name} that were to be stored; they are looked at again")
+
+    def around(self, keys: Sequence[Key]) -> dict[Key, Around]:
+        """Return what is stored at and next to each key."""
+        found = {key: Around() for key in keys}
+        wanted = list(found)
+        for start in range(0, len(wanted), _KEYS_A_QUERY):
+            self._look_around(wanted[start : start + _KEYS_A_QUERY], found)
+        return found
+
+    def _look_around(self, keys: Sequence[Key], found: dict[Key, Around]) -> None:
+        table, values = self._adapter.pairs(keys)
+        sql = f"""WITH wanted (session, sequence) AS ({table})
+                  SELECT w.session, w.sequence AS wanted, r.sequence, r.receipt, r.signature, r.ocmf
+                  FROM wanted w JOIN receipts r ON r.session = w.session AND r.sequence IN (
+                      w.sequence,
+                      (SELECT max(l.sequence) FROM receipts l WHERE l.session = w.session AND l.sequence < w.sequence),
+                      (SELECT min(h.sequence) FROM receipts h WHERE h.session = w.session AND h.sequence > w.sequence)
+                  )"""  # noqa: S608 - the table holds places, no values
+        for row in self._rows(sql, *values):
+            around = found[row["session"], row["wanted"]]
+            if row["sequence"] == row["wanted"]:
+                around.same = receipt_of(row)
+            elif row["sequence"] < row["wanted"]:
+                around.lower = from_text(Receipt, row["receipt"])
+            else:
+                around.higher = from_text(Receipt, row["receipt"])
 
     def receipt(self, session: bytes, sequence: int) -> ReceiptMessage | None:
         """Return one receipt."""
         row = self._row("SELECT receipt, signature, ocmf FROM receipts WHERE session = ? AND sequence = ?", session, sequence)
         return None if row is None else receipt_of(row)
-
-    def neighbours(self, session: bytes, sequence: int) -> list[Receipt]:
-        """Return the receipts with the next lower and the next higher sequence, where there are such."""
-        lower = "SELECT receipt FROM receipts WHERE session = ? AND sequence < ? ORDER BY sequence DESC LIMIT 1"
-        higher = "SELECT receipt FROM receipts WHERE session = ? AND sequence > ? ORDER BY sequence LIMIT 1"
-        rows = self._rows(lower, session, sequence) + self._rows(higher, session, sequence)
-        return [from_text(Receipt, row["receipt"]) for row in rows]
 
     def newest_receipt(self, session: bytes) -> ReceiptMessage | None:
         """Return a session's receipt with the highest sequence."""
@@ -93,11 +103,6 @@ class Receipts(Database):
         """Return how many receipts of a session are stored."""
         row = self._row("SELECT count(*) AS receipts FROM receipts WHERE session = ?", session)
         return 0 if row is None else int(row["receipts"])
-
-
-def session_of(row: dict[str, Any]) -> SessionMessage:
-    """Read a row's `session`, `voucher` and `signature`."""
-    return SessionMessage(row["session"], from_text(Voucher, row["voucher"]), row["signature"])
 
 
 def receipt_of(row: dict[str, Any]) -> ReceiptMessage:

@@ -1,0 +1,62 @@
+"""Where signed transactions are kept before anybody else sees them, so that no crash makes one forgotten or made twice."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from wattseal.gateway import transactions
+from wattseal.gateway.transactions import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """One signed transaction of an address (20 bytes). A nonce may have several, each dearer than the one before; one at most gets into the chain.
+
+    `raw` is its consensus encoding, `signed_at` when it was made, in UTC seconds.
+    """
+
+    sender: bytes
+    nonce: int
+    raw: bytes
+    signed_at: int
+
+    @property
+    def transaction(self) -> Transaction:
+        """The transaction, decoded."""
+        return transactions.decode(self.raw)
+
+
+class TransactionLog(Protocol):
+    """What a `Submitter` needs of the store. Thread-safe; what writes has committed when it returns, and raises StoreError where it could not."""
+
+    def add_transaction(self, signed: Signed) -> None:
+        """Keep a transaction that is about to be sent. Safe to repeat."""
+        ...
+
+    def unfinished_transactions(self, sender: bytes) -> list[Signed]:
+        """Return the transactions of an address whose nonces are not finished, by nonce and then in the order in which they were added."""
+        ...
+
+    def finish_transactions(self, sender: bytes, below_nonce: int) -> None:
+        """Note that all nonces below one are used in final blocks: nothing more becomes of their transactions."""
+        ...
+
+
+class MemoryTransactionLog:
+    """A log for what needs not survive: a restart finds the nonce in the chain alone, and replaces what is pending."""
+
+    def __init__(self) -> None:
+        """Nothing is known yet."""
+        self._signed: list[Signed] = []
+
+    def add_transaction(self, signed: Signed) -> None:
+        """Keep a transaction."""
+        if signed not in self._signed:
+            self._signed.append(signed)
+
+    def unfinished_transactions(self, sender: bytes) -> list[Signed]:
+        """Return those of an address, by nonce."""
+        return sorted((signed for signed in self._signed if signed.sender == sender), key=lambda signed: signed.nonce)
+
+    def finish_transactions(self, sender: bytes, below_nonce: int) -> None:
+        """Forget those below a nonce."""
+        self._signed = [signed for signed in self._signed if signed.sender != sender or signed.nonce >= below_nonce]
