@@ -12,7 +12,7 @@ from wattseal.errors import WalletError
 from wattseal.protocol import amounts, typed_data
 from wattseal.protocol.bill import Bill
 from wattseal.protocol.messages import ReceiptMessage, due, to_hex
-from wattseal.relay.verify import check_receipt, check_terms
+from wattseal.relay.verify import check_belongs, check_receipt, check_terms
 
 _FLAGS = {getattr(typed_data, name): name.removeprefix("FLAG_").lower().replace("_", " ") for name in dir(typed_data) if name.startswith("FLAG_")}
 
@@ -20,7 +20,8 @@ _FLAGS = {getattr(typed_data, name): name.removeprefix("FLAG_").lower().replace(
 def check(bill: Bill) -> None:
     """Raise ProtocolError, saying why, unless everything about a receipt is right that can be checked without the chain."""
     check_terms(bill.voucher)
-    check_receipt(bill.domain, bill.voucher.plug, bill.voucher, bill.message, [])
+    check_belongs(bill.domain, bill.receipt.session, bill.voucher)
+    check_receipt(bill.domain, bill.voucher.plug, bill.voucher, bill.message)
 
 
 def find(folder: DriverFolder, session: str | None, sequence: int | None) -> Bill:

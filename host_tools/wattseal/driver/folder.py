@@ -19,7 +19,7 @@ from wattseal.driver.seed import Seed, last_after_restoring, next_index
 from wattseal.errors import ConfigError, Conflict, WalletError, WattsealError
 from wattseal.keys import load_key, save_key
 from wattseal.protocol.messages import ReceiptMessage, to_hex
-from wattseal.relay.verify import check_receipt, check_session
+from wattseal.relay.verify import check_belongs, check_neighbours, check_receipt, check_session
 
 PATIENCE_S = 5  # for another command that has the folder
 Clock = Callable[[], float]
@@ -176,10 +176,13 @@ class DriverFolder:
                 place = bisect_left(kept, message.receipt.sequence, key=_sequence)
                 if kept[place : place + 1] == [message]:
                     continue
-                neighbours = [one.receipt for one in kept[max(0, place - 1) : place + 1]]
-                check_receipt(session.domain, session.voucher.plug, session.voucher, message, neighbours)
-                if message.receipt.sequence in map(_sequence, kept[place : place + 1]):
+                check_belongs(session.domain, message.session, session.voucher)
+                check_receipt(session.domain, session.voucher.plug, session.voucher, message)
+                lower = kept[place - 1].receipt if place > 0 else None
+                higher = kept[place].receipt if place < len(kept) else None
+                if higher is not None and higher.sequence == message.receipt.sequence:
                     raise Conflict(f"the plug signed sequence {message.receipt.sequence} twice, differently: show both to the host")
+                check_neighbours(session.voucher, message.receipt, lower, higher)
                 kept.insert(place, message)
                 new.append(message)
         finally:

@@ -14,7 +14,7 @@ from wattseal.gateway.chain import Chain
 from wattseal.gateway.client import Gateway
 from wattseal.gateway.contract import STATUS_CLOSED, STATUS_NONE, STATUS_OPEN, call_data
 from wattseal.gateway.rpc import quantity
-from wattseal.gateway.submit import MAX_PRIORITY_FEE_PER_GAS_WEI, Submitter
+from wattseal.gateway.submit import Limits, Submitter
 from wattseal.protocol import signatures
 from wattseal.protocol.amounts import both, local_and_utc
 from wattseal.protocol.messages import to_hex
@@ -130,4 +130,4 @@ def withdraw(chain: Chain, session: Session, key: bytes, receiver: bytes, payer:
 def _fee(chain: Chain) -> int:
     """Return the price of gas, in wei, that a transaction may be sent with in the next minute. Raises GatewayError."""
     tip = chain.upstreams.ask(lambda rpc: quantity(rpc.call("eth_maxPriorityFeePerGas"), "priority fee"))
-    return _FEE_RISES * chain.headers.latest().base_fee_per_gas + min(tip, MAX_PRIORITY_FEE_PER_GAS_WEI)
+    return _FEE_RISES * chain.headers.latest().base_fee_per_gas + min(tip, Limits().max_tip_wei)

@@ -1,6 +1,5 @@
 """What the relay refuses (docs/protocol.md, section 2). Pure functions: nothing is read but the arguments."""
 
-
 from wattseal.errors import BadSignature, BadTerms, Implausible, Malformed, NotMonotone, StartChanged, UnknownFlags, WrongChain, WrongPlug
 from wattseal.protocol import ocmf
 from wattseal.protocol.messages import Enrolment, Receipt, ReceiptMessage, RetiredMessage, SessionMessage, Voucher
