@@ -10,10 +10,10 @@ from wattseal.driver.contents import Session
 from wattseal.driver.folder import DriverFolder
 from wattseal.driver.terms import NATIVE_COIN, cap_step
 from wattseal.errors import ProofError, SubmissionError, WalletError
+from wattseal.gateway import fees
 from wattseal.gateway.chain import Chain
 from wattseal.gateway.client import Gateway
 from wattseal.gateway.contract import STATUS_CLOSED, STATUS_NONE, STATUS_OPEN, call_data
-from wattseal.gateway.rpc import quantity
 from wattseal.gateway.submit import Limits, Submitter
 from wattseal.protocol import signatures
 from wattseal.protocol.amounts import both, local_and_utc
@@ -23,7 +23,7 @@ from wattseal.protocol.typed_data import GRACE_S, START_WINDOW_S
 # Of every call that a session may need, with what `Submitter` adds to estimates: open, settle or refund, withdraw_to, one transfer.
 SESSION_GAS = 300_000
 _TRANSFER_GAS = 21_000 * 5 // 4
-_FEE_RISES = 2  # twelve seconds at a time, an eighth at most: six full blocks in a row
+_MARGIN = 9  # eighths: the base fee may have risen by one of them when it is asked for again
 
 
 @dataclass(frozen=True)
@@ -129,5 +129,6 @@ def withdraw(chain: Chain, session: Session, key: bytes, receiver: bytes, payer:
 
 def _fee(chain: Chain) -> int:
     """Return the price of gas, in wei, that a transaction may be sent with in the next minute. Raises GatewayError."""
-    tip = chain.upstreams.ask(lambda rpc: quantity(rpc.call("eth_maxPriorityFeePerGas"), "priority fee"))
-    return _FEE_RISES * chain.headers.latest().base_fee_per_gas + min(tip, Limits().max_tip_wei)
+    head = chain.headers.latest()
+    base_fee, tip = fees.next_base_fee(chain.known.full(head.hash)), min(fees.tip(chain, head), Limits().max_tip_wei)
+    return (2 * base_fee + tip) * _MARGIN // 8
