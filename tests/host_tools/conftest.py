@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -16,14 +16,18 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, decode_ds
 from cryptography.hazmat.primitives.hashes import SHA256
 from eth_hash.auto import keccak
 from wattseal.errors import GatewayError, SubmissionError
-from wattseal.gateway.types import SessionState, Settlement
+from wattseal.gateway.settlements import Step
+from wattseal.gateway.types import Claim, SessionState, Settlement
 from wattseal.protocol import framing, ocmf, signatures
 from wattseal.protocol.eip712 import domain_separator
 from wattseal.protocol.messages import Receipt, ReceiptMessage, SessionMessage, Stop, StopMessage, Voucher, VoucherMessage, due, to_hex
 from wattseal.protocol.typed_data import FLAG_CHAIN_CLOCK, FLAG_FINAL
 from wattseal.relay.link import PlugServer, Timings
 from wattseal.relay.service import Relay
+from wattseal.relay.settle_policy import SettlePolicy
 from wattseal.store import Store
+
+from tests.host_tools.postgresql import Cluster, cluster, why_not
 
 NONE, OPEN, CLOSED = 0, 1, 2
 PATIENCE_S = 10
@@ -152,6 +156,8 @@ class Actors:
 class FakeGateway:
     """A chain that needs no node. Thread-safe, since the relay calls it from worker threads."""
 
+    sender = b"\x99" * 20
+
     def __init__(self) -> None:
         self.head = Actors.now + 30 * 86_400
         self.states: dict[bytes, SessionState] = {}
@@ -170,18 +176,25 @@ class FakeGateway:
             self.calls += 1
             return self.states.get(session, SessionState(NONE, 0))
 
-    def settle(self, voucher: Voucher, receipt: Receipt, plug_signature: bytes) -> Settlement:
+    def base_fee_wei(self) -> int:
+        return 10**9
+
+    def settle_many(self, claims: Sequence[Claim]) -> list[Step]:
+        return [self._settle(claim) for claim in claims]
+
+    def _settle(self, claim: Claim) -> Step:
+        voucher, receipt = claim.voucher, claim.receipt
         with self._lock:
             self.calls += 1
             if self.failures:
-                raise self.failures.pop(0)
+                return self.failures.pop(0)
             if receipt.session not in self.states:
-                raise SubmissionError("the session is not open yet")
+                return SubmissionError("the session is not open yet")
             before = self.states[receipt.session].paid
             total = due(voucher, receipt)
             self.states[receipt.session] = SessionState(NONE, 0) if receipt.final else SessionState(OPEN, total)
             self.settled.append(receipt)
-            return Settlement(b"\x11" * 32, 12, b"\x22" * 32, 41_804, total - before, total, True)
+            return Settlement(b"\x11" * 32, 12, b"\x22" * 32, 41_804, total - before, total, proof_verified=True, final=True)
 
     def open(self, session: bytes) -> None:
         with self._lock:
@@ -227,11 +240,11 @@ class ScriptedPlug:
 class RunningRelay:
     """A relay with real sockets and a real store."""
 
-    def __init__(self, store: Store, gateway: FakeGateway, actors: Actors, timings: Timings) -> None:
+    def __init__(self, store: Store, gateway: FakeGateway, actors: Actors, timings: Timings, policy: SettlePolicy | None = None) -> None:
         self.store = store
         self.gateway = gateway
         self.actors = actors
-        self.relay = Relay(actors.chain_id, actors.contract, store, gateway, timings)
+        self.relay = Relay(actors.chain_id, actors.contract, store, gateway, timings, policy or SettlePolicy())
         self.server = PlugServer(actors.chain_id, actors.contract, self.relay, timings)
         self.address = ("", 0)
         self._plugs: list[ScriptedPlug] = []
@@ -279,6 +292,25 @@ async def until(holds: Callable[[], bool]) -> None:
         await asyncio.sleep(0.001)
 
 
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Cluster]:
+    """A PostgreSQL server for the whole run."""
+    missing = why_not()
+    if missing:
+        pytest.skip(missing)
+    with cluster() as running:
+        yield running
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.xdist_group("postgresql"))])
+def where(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A place for a new store: a file, then a database."""
+    if request.param == "sqlite":
+        return str(tmp_path / "relay.sqlite")
+    running: Cluster = request.getfixturevalue("postgresql")
+    return running.new_database()
+
+
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
@@ -300,8 +332,13 @@ def timings() -> Timings:
 
 
 @pytest.fixture
-async def running(tmp_path: Path, gateway: FakeGateway, actors: Actors, timings: Timings) -> AsyncIterator[RunningRelay]:
+def policy() -> SettlePolicy:
+    return SettlePolicy()
+
+
+@pytest.fixture
+async def running(tmp_path: Path, gateway: FakeGateway, actors: Actors, timings: Timings, policy: SettlePolicy) -> AsyncIterator[RunningRelay]:
     store = Store(tmp_path / "relay.sqlite")
-    async with RunningRelay(store, gateway, actors, timings) as relay:
+    async with RunningRelay(store, gateway, actors, timings, policy) as relay:
         yield relay
     store.close()

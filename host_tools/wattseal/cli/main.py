@@ -5,8 +5,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from wattseal.cli import driver, gateway, plug, receipts, relay, simulated_beacon
-from wattseal.cli.demo import demo
+from wattseal.cli import demo, driver, gateway, plug, receipts, relay, simulated_beacon
 from wattseal.errors import WattsealError
 
 EXAMPLES = """
@@ -56,7 +55,7 @@ app = typer.Typer(
 )
 
 # One line a command; a command imports what is heavy when it runs.
-app.command()(demo)
+app.command(epilog=demo.EXAMPLES)(demo.demo)
 app.command(epilog=gateway.EXAMPLES)(gateway.gateway)
 app.command(epilog=relay.EXAMPLES)(relay.relay)
 app.command(epilog=simulated_beacon.EXAMPLES)(simulated_beacon.simulated_beacon)

@@ -17,18 +17,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wattseal.cli import chain_options, serving
-from wattseal.errors import ConfigError
-from wattseal.protocol import signatures
+from wattseal.cli import chain_options, serving, settle_options
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
+    from wattseal.gateway.transaction_log import TransactionLog
     from wattseal.relay.chain import Gateway
     from wattseal.relay.link import Timings
     from wattseal.relay.service import Relay
+    from wattseal.relay.settle_policy import SettlePolicy
 
-KEY_VARIABLE = "WATTSEAL_RELAY_KEY"
 RPC_VARIABLE = "WATTSEAL_RELAY_RPC"  # addresses often hold a key, which other users must not see in the process list
 
 EXAMPLES = """
@@ -38,6 +37,10 @@ Examples:
 
   wattseal relay --store relay.sqlite --contract 0x... --chain-id 1 --beacon https://beacon.example --light-client-store mainnet.store
   --checkpoint 0x... (the first time)
+
+  wattseal relay --key-file relay.key --key-password-file password ... (in place of WATTSEAL_RELAY_KEY)
+
+  wattseal relay --settle-batch 100 --settle-wait 600 --max-base-fee 5 ... (a fleet's way to settle)
 
   wattseal relay --store relay.sqlite --contract 0x... --chain-id 31337 --rpc http://127.0.0.1:8545 --simulated-beacon http://127.0.0.1:8548
 
@@ -60,26 +63,13 @@ class RelaySettings:
     chain_id: int
     contract: bytes
     timings: "Timings"
+    policy: "SettlePolicy"
 
 
 def _contract(text: str) -> bytes:
     if not re.fullmatch(r"0x[0-9a-fA-F]{40}", text):
         raise typer.BadParameter(f"{text!r} is not 0x and 40 hex digits")
     return bytes.fromhex(text[2:])
-
-
-def _secret() -> bytes:
-    text = os.environ.get(KEY_VARIABLE)
-    if not text:
-        raise ConfigError(f"{KEY_VARIABLE} is not set: put the key that pays for settlements there, 0x and 64 hex digits")
-    if not re.fullmatch(r"0x[0-9a-fA-F]{64}", text):
-        raise ConfigError(f"{KEY_VARIABLE} is not 0x and 64 hex digits (it has {len(text)} characters)")
-    secret = bytes.fromhex(text[2:])
-    try:
-        signatures.address(secret)
-    except ValueError as error:
-        raise ConfigError(f"{KEY_VARIABLE} is no secp256k1 key: it must be above 0 and below the group order") from error
-    return secret
 
 
 def relay(
@@ -101,38 +91,56 @@ def relay(
     poll: Annotated[float, typer.Option(min=0.01, help="Seconds between two looks at the chain.")] = 1,
     ping: Annotated[float, typer.Option(min=0.01, help="Seconds between two pings to a plug.")] = 60,
     time_every: Annotated[float, typer.Option(min=0.01, help="Seconds between two time messages to a plug.")] = 600,
+    key_file: settle_options.KeyFile = None,
+    key_password_file: settle_options.KeyPasswordFile = None,
+    finality: settle_options.Finality = None,
+    max_fee: settle_options.MaxFee = 200,
+    stuck_after: settle_options.StuckAfter = 60,
+    settle_batch: settle_options.SettleBatch = 1,
+    settle_wait: settle_options.SettleWait = 0,
+    interim_every: settle_options.InterimEvery = 86_400,
+    interim_risk: settle_options.InterimRisk = None,
+    max_base_fee: settle_options.MaxBaseFee = None,
 ) -> None:
     """Take receipts from plugs, verify, store and acknowledge them, and have them paid.
 
     What the chain's servers say is believed only with its proof; one of --beacon, --simulated-beacon and --trust-rpc says what vouches
     for headers. A server that is caught lying is named in the log and not asked again.
 
-    The key that pays for gas comes from the environment variable WATTSEAL_RELAY_KEY. When everything listens, one line of JSON goes to
+    The key that pays for gas comes from an encrypted file, or from the environment variable WATTSEAL_RELAY_KEY. Several relays may share a
+    store on PostgreSQL, each with a key of its own. When everything listens, one line of JSON goes to
     stdout: {"ready": true, "listen": "127.0.0.1:7140", "api": "127.0.0.1:7141"}. The log goes to stderr, one JSON object a line.
     SIGTERM or SIGINT stop the relay in order.
     """
     addresses = serving.address(listen), serving.address(api), None if drivers is None else serving.address(drivers)
     contract_address = _contract(contract)
     chain_settings = chain_options.settings(chain_id, rpc, beacon, light_client_store, checkpoint, simulated_beacon, trust_rpc, timeout)
-    secret = _secret()
+    counts = settle_options.when_settled(finality, trust_rpc)
+    secret = settle_options.secret(key_file, key_password_file)
 
     from wattseal.gateway.client import Gateway
     from wattseal.gateway.connect import connect
+    from wattseal.gateway.settlements import Finality
     from wattseal.relay.link import Timings
 
     serving.log_to_stderr()
     chain = connect(chain_settings)
     _log.info("the chain is read", extra={"basis": chain.basis, "upstreams": [upstream.name for upstream in chain.upstreams.all]})
     timings = Timings(poll_s=poll, ping_s=ping, time_s=time_every)
-    settings = RelaySettings(*addresses, store, chain_id, contract_address, timings)
-    asyncio.run(run(settings, Gateway(chain, contract_address, secret)))
+    policy = settle_options.policy(settle_batch, settle_wait, interim_every, interim_risk, max_base_fee)
+    settings = RelaySettings(*addresses, store, chain_id, contract_address, timings, policy)
+    limits = settle_options.limits(max_fee, stuck_after)
+    asyncio.run(run(settings, lambda log: Gateway(chain, contract_address, secret, log=log, limits=limits, finality=Finality(counts))))
     sys.stdout.flush()
     # A gateway call may still wait minutes for the chain and would hold up the exit. It is safe to cut off and to repeat.
     os._exit(0)
 
 
-async def run(settings: RelaySettings, gateway: "Gateway") -> None:
-    """Run a relay until SIGTERM or SIGINT. Raises StoreError, ConfigError or LinkError where it cannot start."""
+async def run(settings: RelaySettings, gateway: Callable[["TransactionLog"], "Gateway"]) -> None:
+    """Run a relay until SIGTERM or SIGINT; `gateway` makes one that logs its transactions in the relay's store.
+
+    Raises StoreError, ConfigError or LinkError where it cannot start.
+    """
     from wattseal.relay.link import PlugServer
     from wattseal.relay.service import Relay
     from wattseal.store import Store
@@ -142,7 +150,7 @@ async def run(settings: RelaySettings, gateway: "Gateway") -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     with contextlib.closing(Store(settings.store)) as store:
         store.bind(settings.chain_id, settings.contract)
-        service = Relay(settings.chain_id, settings.contract, store, gateway, settings.timings)
+        service = Relay(settings.chain_id, settings.contract, store, gateway(store), settings.timings, settings.policy)
         server = PlugServer(settings.chain_id, settings.contract, service, settings.timings)
         try:
             listen = await server.start(*settings.listen)

@@ -167,7 +167,7 @@ class SimulatedBeaconProcess(Command):
     """`wattseal simulated-beacon` in front of a chain: final after few slots, and those are short, so that nobody has to wait."""
 
     def __init__(self, folder: Path, chain: Chain) -> None:
-        options = ["--rpc", chain.url, "--chain-id", str(CHAIN_ID), "--listen", "127.0.0.1:0", "--final-after", "2", "--pace", "2"]
+        options = ["--rpc", chain.url, "--chain-id", str(CHAIN_ID), "--listen", "127.0.0.1:0", "--final-after", "4", "--pace", "4"]
         super().__init__(["simulated-beacon", *options], folder / "simulated_beacon.log")
         self.url = f"http://{self.ready['listen']}"
 
@@ -185,6 +185,14 @@ class RelayProcess(Command):
         super().__init__(command, folder / "relay.log", {"WATTSEAL_RELAY_KEY": to_hex(key)})
         self.port = int(self.ready["listen"].rpartition(":")[2])
         self.api = httpx.Client(base_url=f"http://{self.ready['api']}", timeout=START_TIMEOUT_S)
+
+    def caught(self) -> dict[str, str] | None:
+        """Return what the log says of the first upstream that was caught lying, its `upstream` and `lie`."""
+        for line in self.log.read_text(errors="replace").splitlines():
+            if '"lie"' in line:
+                entry: dict[str, str] = json.loads(line)
+                return entry
+        return None
 
     def get(self, path: str) -> Any:
         """Return a page's JSON; raise LinkError with the relay's own words when it refuses."""

@@ -11,6 +11,7 @@ from wattseal.driver.folder import DriverFolder
 from wattseal.driver.terms import NATIVE_COIN, cap_step
 from wattseal.errors import ProofError, SubmissionError, WalletError
 from wattseal.gateway import fees
+from wattseal.gateway.blocks import next_base_fee
 from wattseal.gateway.chain import Chain
 from wattseal.gateway.client import Gateway
 from wattseal.gateway.contract import STATUS_CLOSED, STATUS_NONE, STATUS_OPEN, call_data
@@ -130,5 +131,5 @@ def withdraw(chain: Chain, session: Session, key: bytes, receiver: bytes, payer:
 def _fee(chain: Chain) -> int:
     """Return the price of gas, in wei, that a transaction may be sent with in the next minute. Raises GatewayError."""
     head = chain.headers.latest()
-    base_fee, tip = fees.next_base_fee(chain.known.full(head.hash)), min(fees.tip(chain, head), Limits().max_tip_wei)
+    base_fee, tip = next_base_fee(chain.known.full(head.hash)), min(fees.tip(chain, head), Limits().max_tip_wei)
     return (2 * base_fee + tip) * _MARGIN // 8

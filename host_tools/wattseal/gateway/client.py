@@ -53,6 +53,15 @@ class Gateway:
         """Return the newest header's time in UTC seconds. Raises RpcError, ProofError."""
         return self.chain.headers.latest().timestamp
 
+    def base_fee_wei(self) -> int:
+        """Return the newest header's base fee for a unit of gas. Raises RpcError, ProofError."""
+        return self.chain.headers.latest().base_fee_per_gas
+
+    @property
+    def sender(self) -> bytes | None:
+        """The address of the key (20 bytes), None without one."""
+        return None if self._submitter is None else self._submitter.address
+
     def session_state(self, session: bytes) -> SessionState:
         """Return a session's proven state at the newest header. Raises RpcError, ProofError."""
         return self._state(self.chain.headers.latest(), session)

@@ -65,6 +65,8 @@ class Settlements:
 
         Raises RpcError and ProofError where the chain cannot be read, StoreError, and ConfigError where something is to be sent without a key.
         """
+        if not claims and (self._submitter is None or self._submitter.is_idle()):
+            return []
         head = self._chain.headers.latest()
         encoded = [wattseal.encoded_claim(wattseal.claim(claim.voucher, claim.receipt, claim.plug_signature)) for claim in claims]
         own, waiting = self._own_transactions(head)

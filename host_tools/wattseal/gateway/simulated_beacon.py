@@ -1,7 +1,7 @@
 """A simulated beacon node for development: wraps a development chain's blocks in light-client objects of a simulated committee.
 
-It serves the beacon API's light-client paths, so that everything that follows a real chain can run against anvil. Its committee is 32 keys of its own
-(minimal preset): what it signs proves nothing but that the verified path works. It misbehaves on command.
+It serves the beacon API's light-client paths, so that everything that follows a real chain can run against anvil. Its committee is 32 keys
+of its own: what it signs proves nothing but that the verified path works. It misbehaves on command.
 """
 
 import threading

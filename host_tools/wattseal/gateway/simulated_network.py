@@ -10,19 +10,21 @@ import httpx
 from pydantic_core import from_json
 
 from wattseal.errors import BeaconError, ConfigError
-from wattseal.gateway.consensus.networks import MINIMAL_PRESET, NETWORKS, Fork, Network
+from wattseal.gateway.consensus.networks import MINIMAL_PRESET, NETWORKS, Fork, Network, Preset
 
 SECONDS_PER_SLOT = 1
+# The minimal preset's committee and period, but mainnet's epoch: what is an epoch old is not taken, and these slots are short.
+PRESET = Preset("simulated", MINIMAL_PRESET.sync_committee_size, slots_per_epoch=32, epochs_per_sync_committee_period=2)
 NETWORK_PATH = "/simulated/network"
 _MAX_ANSWER_BYTES = 4096
 
 
 def simulated_network(chain_id: int, genesis_time_s: int) -> Network:
-    """Return the network of a simulated beacon: minimal preset, Fulu from the start, a slot a second. Raises ConfigError for a known network's id."""
+    """Return the network of a simulated beacon: 32 signers, Fulu from the start, a slot a second. Raises ConfigError for a known network's id."""
     _refuse_known(chain_id)
     return Network(
         name="simulated beacon chain",
-        preset=MINIMAL_PRESET,
+        preset=PRESET,
         chain_id=chain_id,
         genesis_time_s=genesis_time_s,
         seconds_per_slot=SECONDS_PER_SLOT,

@@ -97,7 +97,7 @@ class Submitter:
         """`key` is the 32-byte secret; `timeout_s` is how long `submit` waits for a block. Without `log` nothing is kept over a restart."""
         self._chain = chain
         self._key = key
-        self._transactions = MemoryTransactionLog() if log is None else log
+        self._log = MemoryTransactionLog() if log is None else log
         self._limits = limits or Limits()
         self._timeout_s = timeout_s
         self._clock = clock
@@ -112,10 +112,14 @@ class Submitter:
 
     # -- asked by who settles many at a time ------------------------------------------------------------------------------------------
 
+    def is_idle(self) -> bool:
+        """Return whether nothing that was sent can still change. Raises StoreError."""
+        return not self._log.unfinished_transactions(self.address)
+
     def advance(self, head: Header) -> None:
         """Send again what is in no block at `head`, dearer where it is stuck; let go of what is final. Raises RpcError, ProofError, StoreError."""
         with self._lock:
-            unfinished = self._transactions.unfinished_transactions(self.address)
+            unfinished = self._unfinished()
             if not unfinished:
                 return
             nonce = self._nonce(head)
@@ -128,14 +132,14 @@ class Submitter:
     def waiting(self, head: Header) -> list[Signed]:
         """Return the newest transaction of each nonce that is not used at `head`, but for those that no server takes. Raises as `advance`."""
         with self._lock:
-            attempts = _by_nonce(self._transactions.unfinished_transactions(self.address))
+            attempts = _by_nonce(self._unfinished())
             nonce = self._nonce(head) if attempts else 0
             return [signed[-1] for number, signed in attempts.items() if number >= nonce and number not in self._refused]
 
     def included(self, head: Header) -> list[Inclusion]:
         """Return what is in a block at `head` and not long final, oldest first. Raises RpcError, ProofError, StoreError."""
         with self._lock:
-            attempts = _by_nonce(self._transactions.unfinished_transactions(self.address))
+            attempts = _by_nonce(self._unfinished())
             nonce = self._nonce(head) if attempts else 0
             found = [self._look(head, signed) for number, signed in attempts.items() if number < nonce]
             return [inclusion for inclusion in found if inclusion is not None]
@@ -152,7 +156,7 @@ class Submitter:
             nonce = self._nonce(head)
             gas = self._estimate_gas(to, call, value)
             fee, tip = self._suggested(head)
-            for refused in self._transactions.unfinished_transactions(self.address):
+            for refused in self._unfinished():
                 if refused.nonce == nonce:  # should a server have kept it after all, this must be able to take its place
                     fee = max(fee, _dearer(refused.transaction.number("maxFeePerGas")))
                     tip = max(tip, _dearer(refused.transaction.number("maxPriorityFeePerGas")))
@@ -187,7 +191,7 @@ class Submitter:
             pause_s = min(2 * pause_s, LONGEST_POLL_S)
 
     def _outcome(self, head: Header, sent: Signed, to: bytes | None, call: bytes, value: int) -> Inclusion:
-        attempts = _by_nonce(self._transactions.unfinished_transactions(self.address)).get(sent.nonce, [sent])
+        attempts = _by_nonce(self._unfinished()).get(sent.nonce, [sent])
         inclusion = self._look(head, attempts)
         if inclusion is None or not _does(inclusion.transaction, to, call, value):
             raise SubmissionError(f"nonce {sent.nonce} of {to_hex(self.address)} was used by another transaction; is its key used elsewhere?")
@@ -196,6 +200,9 @@ class Submitter:
         return inclusion
 
     # -- what became of it ------------------------------------------------------------------------------------------------------------
+
+    def _unfinished(self) -> list[Signed]:
+        return [Signed(*entry) for entry in self._log.unfinished_transactions(self.address)]
 
     def _nonce(self, head: Header) -> int:
         """Return the nonce after `head`'s block: the number of the key's transactions up to it."""
@@ -233,7 +240,7 @@ class Submitter:
             if header.number > final:
                 return
             if self._chain.headers.by_number(header.number).hash == header.hash:
-                self._transactions.finish_transactions(self.address, below)
+                self._log.finish_transactions(self.address, below)
                 self._looked = {number: looked for number, looked in self._looked.items() if number >= below}
         self._checkpoint = head, nonce
 
@@ -272,8 +279,8 @@ class Submitter:
             transaction = {"type": 2, "chainId": self._chain.chain_id, "nonce": nonce, "gas": gas, "to": to or b"", "value": value}
             transaction |= {"data": call, "maxFeePerGas": fee, "maxPriorityFeePerGas": min(tip, fee)}
             raw = bytes(Account.from_key(self._key).sign_transaction(transaction).raw_transaction)
-            signed = Signed(self.address, nonce, raw, int(self._clock()))
-            self._transactions.add_transaction(signed)
+            signed = Signed(nonce, raw, int(self._clock()))
+            self._log.add_transaction(self.address, nonce, raw, signed.signed_at)
             try:
                 self._broadcast(signed)
             except _TooCheap as error:

@@ -9,12 +9,11 @@ from wattseal.gateway.transactions import Transaction
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """One signed transaction of an address (20 bytes). A nonce may have several, each dearer than the one before; one at most gets into the chain.
+    """One signed transaction. A nonce may have several, each dearer than the one before; one at most gets into the chain.
 
     `raw` is its consensus encoding, `signed_at` when it was made, in UTC seconds.
     """
 
-    sender: bytes
     nonce: int
     raw: bytes
     signed_at: int
@@ -28,12 +27,12 @@ class Signed:
 class TransactionLog(Protocol):
     """What a `Submitter` needs of the store. Thread-safe; what writes has committed when it returns, and raises StoreError where it could not."""
 
-    def add_transaction(self, signed: Signed) -> None:
-        """Keep a transaction that is about to be sent. Safe to repeat."""
+    def add_transaction(self, sender: bytes, nonce: int, raw: bytes, signed_at: int) -> None:
+        """Keep a transaction (consensus encoding; UTC seconds) that is about to be sent. Safe to repeat."""
         ...
 
-    def unfinished_transactions(self, sender: bytes) -> list[Signed]:
-        """Return the transactions of an address whose nonces are not finished, by nonce and then in the order in which they were added."""
+    def unfinished_transactions(self, sender: bytes) -> list[tuple[int, bytes, int]]:
+        """Return (nonce, raw, signed_at) of an address's transactions whose nonces are not finished, by nonce, then as they were added."""
         ...
 
     def finish_transactions(self, sender: bytes, below_nonce: int) -> None:
@@ -46,17 +45,17 @@ class MemoryTransactionLog:
 
     def __init__(self) -> None:
         """Nothing is known yet."""
-        self._signed: list[Signed] = []
+        self._signed: list[tuple[bytes, int, bytes, int]] = []
 
-    def add_transaction(self, signed: Signed) -> None:
+    def add_transaction(self, sender: bytes, nonce: int, raw: bytes, signed_at: int) -> None:
         """Keep a transaction."""
-        if signed not in self._signed:
-            self._signed.append(signed)
+        if all(known != raw for _, _, known, _ in self._signed):
+            self._signed.append((sender, nonce, raw, signed_at))
 
-    def unfinished_transactions(self, sender: bytes) -> list[Signed]:
+    def unfinished_transactions(self, sender: bytes) -> list[tuple[int, bytes, int]]:
         """Return those of an address, by nonce."""
-        return sorted((signed for signed in self._signed if signed.sender == sender), key=lambda signed: signed.nonce)
+        return sorted(((nonce, raw, at) for address, nonce, raw, at in self._signed if address == sender), key=lambda signed: signed[0])
 
     def finish_transactions(self, sender: bytes, below_nonce: int) -> None:
         """Forget those below a nonce."""
-        self._signed = [signed for signed in self._signed if signed.sender != sender or signed.nonce >= below_nonce]
+        self._signed = [entry for entry in self._signed if entry[0] != sender or entry[1] >= below_nonce]

@@ -157,7 +157,7 @@ class Ingest:
             except ProtocolError as error:
                 outcomes.append(error)
         if batch.rows:
-            self._store.insert_receipts(batch.rows)
+            self._store.add_receipts(batch.rows)
         for _, message in batch.rows:
             self._session(message.session).receipts += 1
         return outcomes

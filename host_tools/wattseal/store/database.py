@@ -19,6 +19,7 @@ from wattseal.store.migrations import STEPS
 from wattseal.store.sqlite import Sqlite
 
 _W = TypeVar("_W", bound=Wire)
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
 
 
 class Database:
@@ -125,7 +126,7 @@ def _adapter(where: Path | str) -> Adapter:
 
 def to_text(struct: Wire) -> str:
     """Return a struct as it is kept."""
-    return json.dumps(struct.to_wire(), separators=(",", ":"))
+    return _ENCODER.encode(struct.to_wire())
 
 
 def from_text(cls: type[_W], text: str) -> _W:

@@ -21,6 +21,7 @@ _MIGRATING = 0x57617474  # the key of an advisory lock; ours alone in a database
 _CONNECT = {"connect_timeout": 5, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 20_000}
 _OPTIONS = "-c synchronous_commit=on -c statement_timeout=30s -c idle_in_transaction_session_timeout=10min"
 
+_NO_URL = "the store's URL cannot be read; expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
 _PLACE = re.compile(r"\?|:([a-z_]+)")
 _FETCHED = 500
 
@@ -41,7 +42,9 @@ class Postgresql:
             parts = urlsplit(url)
             place = f"{parts.hostname or 'local'}:{parts.port or 5432}"
         except ValueError:
-            raise ConfigError("the store's URL cannot be read; expected postgresql://USER@HOST:PORT/DATABASE") from None
+            raise ConfigError(_NO_URL) from None
+        if parts.netloc.count("@") > 1:  # libpq would take the rest of the password for the host's name
+            raise ConfigError(f"{_NO_URL}, with @ in a password as %40")
         user = f"{parts.username}@" if parts.username else ""
         self.name = f"postgresql://{user}{place}{parts.path}"
         self.writing: AbstractContextManager[Any] = nullcontext()
@@ -122,7 +125,7 @@ class Postgresql:
         try:
             yield
         except psycopg.Error as error:
-            raise self._failed("cannot be used", error, "nothing of this was kept; the next try has a new connection") from None
+            raise self._failed("cannot be used", error, "what was under way counts as not done; the next try has a new connection") from None
 
     def _failed(self, what: str, error: psycopg.Error, then: str) -> StoreError:
         said = " ".join(str(error).split())

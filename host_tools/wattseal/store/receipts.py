@@ -40,14 +40,18 @@ class Receipts(Vouchers):
         """Keep a verified receipt of a plug and a known session. Safe to repeat; what is stored is never changed."""
         key = message.receipt.session, message.receipt.sequence
         with self.transaction():
+            is_new = self._insert([(plug, message)]) == 1
             around = self.around([key])[key]
-            if around.same is not None:
-                return Added.DUPLICATE if around.same == message else Added.CONFLICT
-            self.insert_receipts([(plug, message)])
+        if not is_new:
+            return Added.DUPLICATE if around.same == message else Added.CONFLICT
         return Added.STORED if around.higher is None else Added.SUPERSEDED
 
-    def insert_receipts(self, receipts: Sequence[tuple[bytes, ReceiptMessage]]) -> None:
-        """Keep verified receipts of plugs and known sessions, of which none is stored; in a transaction, else each is one of its own."""
+    def add_receipts(self, receipts: Sequence[tuple[bytes, ReceiptMessage]]) -> None:
+        """Keep verified receipts of plugs and known sessions, inside a transaction in which `around` has shown that none of them is stored."""
+        if self._insert(receipts) != len(receipts):
+            raise StoreError(f"another process has just stored some of the same receipts in {self._adapter.name}; they have to be looked at again")
+
+    def _insert(self, receipts: Sequence[tuple[bytes, ReceiptMessage]]) -> int:
         now = self._now()
         rows = [
             (plug, one.receipt.session, one.receipt.sequence, int(one.receipt.final), to_text(one.receipt), one.signature, one.ocmf, now)
@@ -55,8 +59,7 @@ class Receipts(Vouchers):
         ]
         sql = """INSERT INTO receipts (plug, session, sequence, final, receipt, signature, ocmf, received_at)
                  VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"""
-        if self._execute_many(sql, rows) != len(rows):
-            raise StoreError(f"another process has just stored receipts in {self._adapter.name} that were to be stored; they are looked at again")
+        return self._execute_many(sql, rows)
 
     def around(self, keys: Sequence[Key]) -> dict[Key, Around]:
         """Return what is stored at and next to each key."""

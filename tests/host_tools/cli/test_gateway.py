@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 from eth_account import Account
+from wattseal.demo.lying_upstream import LyingUpstream, lying_upstream
 from web3 import HTTPProvider, Web3
 from web3.middleware import SignAndSendRawMiddlewareBuilder
 
 from tests.host_tools.gateway.conftest import _anvil
-from tests.host_tools.gateway.lying_upstream import LyingUpstream, lying_upstream
 
 PATIENCE_S = 30
 

@@ -76,6 +76,7 @@ class Street:
         self.rpc, self.contract = Rpc(url), contract
         self.exchange = funded_key()
         self.url = url
+        self.sent = 0  # to the address of the last visit
 
     def chain(self) -> Chain:
         return trusting(self.url)
@@ -95,7 +96,8 @@ class Street:
     def visit(self, folder: DriverFolder, plug: Plug, cap: int = CAP, hours: int = 24) -> Session:
         """Sign a voucher with the next key, have the plug accept it, pay the session's address, and lock."""
         session = self.arrive(folder, plug, cap, hours)
-        self.send(session.voucher.driver, money.to_send(self.chain(), cap))
+        self.sent = money.to_send(self.chain(), cap)
+        self.send(session.voucher.driver, self.sent)
         money.lock(folder, self.chain(), session, folder.key(session.index))
         return session
 

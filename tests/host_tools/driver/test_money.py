@@ -60,7 +60,7 @@ def test_the_driver_settles_without_host_and_relay_and_is_paid_out(street: Stree
     assert done.total_paid == due(session.voucher, message.receipt)
     assert money.standing(street.chain(), session).refundable == CAP - done.total_paid
     receiver = secrets.token_bytes(20)
-    sent = money.to_send(street.chain(), CAP)
+    sent = street.sent
     money.withdraw(street.chain(), session, key, receiver, None, say)
     found = money.standing(street.chain(), session)
     assert found.refundable == 0

@@ -164,7 +164,7 @@ def test_a_beacon_that_forges_is_dropped(beacon, headers, kind):
 def test_a_beacon_that_stalls(beacon, headers):
     headers.latest()
     assert beacon.misbehave("stall") == 204
-    beacon.clock.ahead_s += 20
+    beacon.clock.ahead_s += 40
     with pytest.raises(BeaconError, match="slots old"):
         headers.latest()
 
