@@ -26,14 +26,14 @@ _OPEN = call_data("open", _NO_VOUCHER, b"")[:4]
 _OPEN_TYPES = [f"({','.join(kind for kind, _ in TYPES['Voucher'])})", "bytes"]
 
 
-def own_addresses(seed: Seed, now: float, advance: Callable[[int, int], None] = lambda done, total: None) -> dict[bytes, int]:
-    """Return address and index of every session that the seed can have had before now (UTC seconds); a year of them takes a quarter of a minute."""
-    total = slot(now) + AHEAD + 1
+def own_addresses(seed: Seed, since: int, now: float, advance: Callable[[int, int], None]) -> dict[bytes, int]:
+    """Return address and index of every session that the seed can have had between two UTC seconds; `advance` is told (done, all)."""
+    first, end = slot(since), slot(now) + AHEAD + 1
     found = {}
-    for address, index in seed.addresses(total):
+    for address, index in seed.addresses(first, end):
         found[address] = index
         if index % 500 == 0:
-            advance(index, total)
+            advance(index - first, end - first)
     return found
 
 

@@ -64,10 +64,10 @@ def restore(
     password = new_password(password_file)
     now = time.time()
     with progress("deriving the wallet's addresses") as advance:
-        own = restoring.own_addresses(seed, now, advance)
+        own = restoring.own_addresses(seed, first, now, advance)
     missing = [one for one in funded if one not in own]
     if missing:
-        raise WalletError(f"{to_hex(missing[0])} is no address of these words")
+        raise WalletError(f"{to_hex(missing[0])} is no address of these words since {since}")
     with console().status("looking through the contract's sessions"):
         found = list(restoring.sessions(chain.connect(), chain.contract, seed, own, first))
     last = max([index for index, _ in found], default=-1)
