@@ -51,7 +51,7 @@ class Contents:
     accepted: set[bytes] = field(default_factory=set)  # by their plugs
     locking: set[bytes] = field(default_factory=set)  # a lock was sent, or may have been
     paid_out: set[bytes] = field(default_factory=set)
-    receivers: dict[bytes, bytes] = field(default_factory=dict)  # address: the session whose money went there
+    receivers: dict[bytes, bytes] = field(default_factory=dict)  # address: the session's address whose money went there
 
     def apply(self, entry: dict[str, Any]) -> None:
         """Take one line in. Raises WalletError."""
@@ -76,7 +76,7 @@ class Contents:
                 case "accepted" | "locking" | "paid_out" as what:
                     getattr(self, what).add(read_hex("session", entry["session"], 32))
                 case "receiver":
-                    self.receivers[read_hex("receiver", entry["receiver"], 20)] = read_hex("session", entry["session"], 32)
+                    self.receivers[read_hex("receiver", entry["receiver"], 20)] = read_hex("owner", entry["owner"], 20)
                 case other:
                     raise WalletError(f"{self.source} has a line of type {other!r:.40}: it was written by a newer version")
         except (KeyError, TypeError, ValueError, Malformed) as error:

@@ -210,14 +210,19 @@ class DriverFolder:
 
     # -- addresses that money went to -------------------------------------------------------------------------------------------------
 
-    def check_receiver(self, session: Session, receiver: bytes) -> None:
-        """Raise WalletError where paying a session out to an address would show that it and another one have the same driver."""
-        other = self._contents.receivers.get(receiver)
-        if other is not None and other != session.id:
-            raise WalletError(f"session {to_hex(other)} was paid out to {to_hex(receiver)}: the same address again would show that both are yours")
+    def check_receiver(self, owner: bytes, receiver: bytes) -> None:
+        """Raise WalletError where paying out a session, by its address, to another would show that it and a further one have the same driver."""
+        other = self._contents.receivers.get(receiver, owner)
+        if other != owner:
+            raise WalletError(f"the session of {to_hex(other)} was paid out to {to_hex(receiver)}: once more would show that both are yours")
         mine = {one.voucher.driver for one in self.sessions} | set(self._contents.reserved.values())
-        if receiver in mine - {session.voucher.driver}:
+        if receiver in mine - {owner}:
             raise WalletError(f"{to_hex(receiver)} is the address of another session: money that goes there links the two")
+
+    def add_receiver(self, owner: bytes, receiver: bytes) -> None:
+        """Keep where the money of a session, by its address, is about to go."""
+        if self._contents.receivers.get(receiver) != owner:
+            self._add({"type": "receiver", "owner": to_hex(owner), "receiver": to_hex(receiver)})
 
     def mark_paid_out(self, session: Session) -> None:
         """Keep that all of a session's money was sent to a receiver."""
@@ -228,10 +233,12 @@ class DriverFolder:
         """Return whether all of a session's money was sent to a receiver once."""
         return session.id in self._contents.paid_out
 
-    def add_receiver(self, session: Session, receiver: bytes) -> None:
-        """Keep where a session's money is about to go."""
-        if self._contents.receivers.get(receiver) != session.id:
-            self._add({"type": "receiver", "session": to_hex(session.id), "receiver": to_hex(receiver)})
+    def waiting_key(self, address: bytes) -> tuple[int, bytes]:
+        """Return index and address of a key that no lock was sent for. Raises WalletError where it is none."""
+        for index, candidate in self.unlocked_keys(None).items():
+            if candidate == address:
+                return index, candidate
+        raise WalletError(f"{to_hex(address)} waits for no session here; see `wattseal driver status`")
 
     # -- the lines --------------------------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from wattseal.driver.contents import Session
 from wattseal.driver.folder import DriverFolder
 from wattseal.driver.terms import NATIVE_COIN, cap_step
-from wattseal.errors import ProofError, SubmissionError, WalletError
+from wattseal.errors import ProofError, WalletError
 from wattseal.gateway import fees
 from wattseal.gateway.blocks import next_base_fee
 from wattseal.gateway.chain import Chain
@@ -104,19 +104,19 @@ def refund(chain: Chain, session: Session, key: bytes) -> None:
     gateway.submit(call_data("refund", session.voucher))
 
 
-def withdraw(chain: Chain, session: Session, key: bytes, receiver: bytes, payer: bytes | None, say: Callable[[str], None]) -> None:
-    """Send all of a session's money, in the contract and at its address, to a receiver (20 bytes); `say` is told each step.
+def withdraw(chain: Chain, contract: bytes, key: bytes, receiver: bytes, payer: bytes | None, say: Callable[[str], None]) -> None:
+    """Send all money of a session's key (32 bytes), in the contract and at its address, to a receiver (20 bytes); `say` is told each step.
 
-    `key` is the session's own; `payer` another one that pays for gas where the session's address has no coins. Raises WalletError, GatewayError.
+    `payer` is another key, which pays for gas where the address has no coins. Raises WalletError, GatewayError.
     """
-    gateway = Gateway(chain, session.contract, key)
-    driver = session.voucher.driver
+    gateway = Gateway(chain, contract, key)
+    driver = signatures.address(key)
     owed, have, fee = gateway.balance_of(driver, NATIVE_COIN), coins_at(chain, driver), _fee(chain)
     if owed and have < SESSION_GAS * fee // 3:
         if payer is None:
             raise WalletError(f"{to_hex(driver)} holds {both(have)}, too little for gas: name a key that pays with --payer, or send it some coins")
         say(f"the contract pays {both(owed)} to the session's own address")
-        Gateway(chain, session.contract, payer).withdraw(driver, NATIVE_COIN)
+        Gateway(chain, contract, payer).withdraw(driver, NATIVE_COIN)
     elif owed:
         say(f"the contract pays {both(owed)} to {to_hex(receiver)}")
         gateway.submit(call_data("withdraw_to", receiver, NATIVE_COIN))
@@ -125,7 +125,7 @@ def withdraw(chain: Chain, session: Session, key: bytes, receiver: bytes, payer:
         say(f"the session's address sends {both(rest)} to {to_hex(receiver)}; its last coins stay behind for gas that was not used")
         Submitter(chain, key).submit(receiver, b"", rest)
     elif not owed:
-        raise SubmissionError(f"there is nothing to pay out: the contract owes nothing, and {to_hex(driver)} holds {both(have)}")
+        raise WalletError(f"there is nothing to pay out: the contract owes nothing, and {to_hex(driver)} holds {both(have)}")
 
 
 def _fee(chain: Chain) -> int:

@@ -1,6 +1,7 @@
-"""Finding a restored wallet's sessions: every `Opened` event of the contract is asked for, so that nobody learns which of them are the driver's.
+"""Finding a restored wallet's sessions: every `Opened` event of the contract is asked for, and no address of the wallet is named.
 
-That no event is left out is the servers' word; a session that is found is not: its voucher hashes to its id, and its state is proven later.
+The transactions that opened the sessions found are then asked for, so the servers learn that those belong together. That no event is left out
+is the servers' word; a session that is found is not: its voucher hashes to its id, and its state is proven later.
 """
 
 from collections.abc import Callable, Iterator

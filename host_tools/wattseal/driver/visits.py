@@ -117,7 +117,4 @@ def _waiting_key(folder: DriverFolder, plug: bytes, address: bytes | None) -> tu
     if address is None:
         waiting = folder.unlocked_keys(plug)
         return next(iter(waiting.items())) if waiting else folder.reserve()
-    for index, candidate in folder.unlocked_keys(None).items():
-        if candidate == address:
-            return index, candidate
-    raise WalletError(f"{to_hex(address)} waits for no session here; see `wattseal driver status`")
+    return folder.waiting_key(address)

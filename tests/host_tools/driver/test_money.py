@@ -61,7 +61,7 @@ def test_the_driver_settles_without_host_and_relay_and_is_paid_out(street: Stree
     assert money.standing(street.chain(), session).refundable == CAP - done.total_paid
     receiver = secrets.token_bytes(20)
     sent = street.sent
-    money.withdraw(street.chain(), session, key, receiver, None, say)
+    money.withdraw(street.chain(), street.contract, key, receiver, None, say)
     found = money.standing(street.chain(), session)
     assert found.refundable == 0
     assert money.coins_at(street.chain(), receiver) > sent - done.total_paid - sent // 20
@@ -79,15 +79,15 @@ def test_money_comes_out_of_an_address_without_coins_when_another_key_pays(
     street.host_settles(plug, session, message, payer)
     receiver = secrets.token_bytes(20)
     with pytest.raises(WalletError, match="--payer"):
-        money.withdraw(street.chain(), session, folder.key(session.index), receiver, None, say)
-    money.withdraw(street.chain(), session, folder.key(session.index), receiver, payer, say)
+        money.withdraw(street.chain(), street.contract, folder.key(session.index), receiver, None, say)
+    money.withdraw(street.chain(), street.contract, folder.key(session.index), receiver, payer, say)
     assert money.coins_at(street.chain(), receiver) > (CAP - due(session.voucher, message.receipt)) * 9 // 10
 
 
 def test_nothing_to_pay_out(street: Street, folder: DriverFolder, plug: Plug) -> None:
     session = street.arrive(folder, plug)
     with pytest.raises(WattsealError, match="nothing to pay out"):
-        money.withdraw(street.chain(), session, folder.key(session.index), secrets.token_bytes(20), None, say)
+        money.withdraw(street.chain(), street.contract, folder.key(session.index), secrets.token_bytes(20), None, say)
 
 
 def test_a_refund_comes_only_after_the_hosts_time(street: Street, folder: DriverFolder, plug: Plug) -> None:
@@ -110,3 +110,11 @@ def test_too_late_to_lock(street: Street, folder: DriverFolder, plug: Plug) -> N
     street.pass_time(session.voucher.issuedAt + 3601)
     with pytest.raises(WalletError, match="could be opened until"):
         money.lock(folder, street.chain(), session, folder.key(session.index))
+
+
+def test_money_comes_back_from_an_address_that_had_no_session(street: Street, folder: DriverFolder) -> None:
+    index, waiting = folder.reserve()
+    street.send(waiting, CAP)
+    receiver = secrets.token_bytes(20)
+    money.withdraw(street.chain(), street.contract, folder.key(index), receiver, None, say)
+    assert money.coins_at(street.chain(), receiver) > CAP * 9 // 10

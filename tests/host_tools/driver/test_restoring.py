@@ -24,7 +24,7 @@ def near(folder: DriverFolder) -> dict[bytes, int]:
     return {seed_of(folder).address(index): index for index in range(max(0, last - 30), last + 30)}
 
 
-def test_sessions_come_back_with_their_vouchers_and_nobody_is_told_which(
+def test_sessions_come_back_with_their_vouchers_and_no_address_is_named(
     street: Street,
     folder: DriverFolder,
     new_folder: Callable[[], DriverFolder],
@@ -46,7 +46,6 @@ def test_sessions_come_back_with_their_vouchers_and_nobody_is_told_which(
     assert [(index, session and session.message) for index, session in found] == [(one.index, one.message) for one in (second, first)]
     assert never_opened.index not in [index for index, _ in found]
     for method, params in asked:
-        # but for the transactions of the sessions found, nothing that is asked names a driver
         told = str(params)
         assert not any(to_hex(address)[2:] in told for address in near(folder)), (method, told)
 

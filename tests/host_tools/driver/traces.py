@@ -31,7 +31,9 @@ class Trace:
 
     def add_words(self, data: bytes, where: str) -> None:
         for start in range(0, len(data), 32):
-            self.add(data[start : start + 32], where)
+            word = data[start : start + 32]
+            if len(word.strip(b"\0")) > 1:  # else the v of a signature, at the left end
+                self.add(word, where)
 
     def add_receipt(self, message: ReceiptMessage) -> None:
         """What the plug signs beside the receipt, which the relay and the driver see."""

@@ -24,6 +24,8 @@ from wattseal.cli.driver.common import (
 
 app = typer.Typer()
 
+ADDRESS_CHARACTERS = 42
+
 
 @app.command()
 @with_chain
@@ -97,7 +99,10 @@ def refund(
 def withdraw(
     chain: ChainOptions,
     to: Annotated[str, typer.Option(help="Address that gets the money, a fresh one for every session.")],
-    session: SessionId = None,
+    session: Annotated[
+        str | None,
+        typer.Argument(metavar="SESSION", help="Start of the session's id, or an address that waits for one; the newest session if left out."),
+    ] = None,
     payer: Payer = None,
     payer_password_file: PayerPasswordFile = None,
     wallet: Wallet = HOME,
@@ -114,13 +119,15 @@ def withdraw(
 
     receiver = address(to, "--to")
     with opened(wallet) as folder:
-        chosen = session_of(folder, session, chain)
+        chosen = None if session is not None and len(session) == ADDRESS_CHARACTERS else session_of(folder, session, chain)
+        index, owner = folder.waiting_key(address(str(session), "SESSION")) if chosen is None else (chosen.index, chosen.voucher.driver)
         if not link:
-            folder.check_receiver(chosen, receiver)
+            folder.check_receiver(owner, receiver)
         unlock(folder, password_file)
-        folder.add_receiver(chosen, receiver)
+        folder.add_receiver(owner, receiver)
         paid_by = None if payer is None else payer_key(payer, payer_password_file)
         with console().status("paying out") as status:
-            money.withdraw(chain.connect(), chosen, folder.key(chosen.index), receiver, paid_by, lambda step: status.update(f"paying out: {step}"))
-        folder.mark_paid_out(chosen)
+            money.withdraw(chain.connect(), chain.contract, folder.key(index), receiver, paid_by, lambda step: status.update(f"paying out: {step}"))
+        if chosen is not None:
+            folder.mark_paid_out(chosen)
     typer.echo(f"paid out to {to}")
