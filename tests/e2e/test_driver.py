@@ -2,6 +2,7 @@
 
 import json
 import re
+import secrets
 import threading
 import time
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from typer.testing import CliRunner
 from wattseal.cli.main import app
 from wattseal.demo.processes import CHAIN_ID, SimulatedPlug
 from wattseal.demo.replay import BOARD, CAR_CURRENT_MA, Replay
+from wattseal.keys import save_key
 from wattseal.protocol.messages import to_hex
 from wattseal.protocol.typed_data import GRACE_S
 
@@ -117,6 +119,14 @@ def test_a_driver_needs_nobodys_goodwill(replay: Paid, tmp_path: Path) -> None:
     driver.trust_rpc()
     assert "is it running" in driver.run("driver", "stop", code=1).stderr
     assert "the host was paid" in driver.run("driver", "settle").stdout
+    payer = tmp_path / "payer.json"
+    save_key(payer, secrets.token_bytes(32), "correct horse")
+    stranger = Terminal(tmp_path / "nothing", replay)
+    stranger.trust_rpc()
+    stranger.environment["WATTSEAL_DRIVER_PAYER_PASSWORD"] = "correct horse"
+    settled = stranger.run("driver", "settle", "--receipt", str(tmp_path / "receipt.json"), "--payer", str(payer)).stdout
+    assert f"({shown['due_wei']} wei) in total, proven" in settled  # paid already: found, and no coins needed
+    assert "wattseal driver create" in stranger.run("driver", "settle", "--receipt", str(tmp_path / "receipt.json"), code=1).stderr
     assert "the host can claim until" in driver.run("driver", "refund", code=1).stderr
     replay.chain.follow(signed["voucher"]["validUntil"] + GRACE_S + 1)
 

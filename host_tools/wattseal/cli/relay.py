@@ -109,7 +109,7 @@ def relay(
 
     The key that pays for gas comes from an encrypted file, or from the environment variable WATTSEAL_RELAY_KEY. Several relays may share a
     store on PostgreSQL, each with a key of its own. When everything listens, one line of JSON goes to
-    stdout: {"ready": true, "listen": "127.0.0.1:7140", "api": "127.0.0.1:7141"}. The log goes to stderr, one JSON object a line.
+    stdout: {"ready": true, "listen": "127.0.0.1:7140", "api": "127.0.0.1:7141"}, and "drivers" where that is served. The log goes to stderr, one JSON object a line.
     SIGTERM or SIGINT stop the relay in order.
     """
     addresses = serving.address(listen), serving.address(api), None if drivers is None else serving.address(drivers)

@@ -42,30 +42,37 @@ def settle(
 ) -> None:
     """Have the contract pay the newest receipt.
 
-    After the final one the rest of the cap is the driver's. Needs no relay and no host, only an RPC and the receipt that is kept here.
+    After the final one the rest of the cap is the driver's. Needs no relay and no host, only an RPC and the receipt that is kept here. With
+    --receipt and --payer anybody can settle, without a wallet.
     """
-    from wattseal.driver import visits
+    from wattseal.driver import bills, visits
     from wattseal.gateway.client import Gateway
     from wattseal.protocol.amounts import both
     from wattseal.protocol.bill import Bill
     from wattseal.protocol.messages import to_hex
 
-    with opened(wallet) as folder:
-        chosen = session_of(folder, session, chain)
-        if receipt is not None:
-            folder.add_receipts(chosen, [Bill.read(text_of(receipt)).message])
-        bill = visits.newest(folder, chosen)
-        key = paying_key(folder, chosen, password_file, payer, payer_password_file)
-        with console().status("settling on chain"):
-            done = Gateway(chain.connect(), chosen.contract, key).settle(bill.voucher, bill.receipt, bill.signature)
+    shown = None if receipt is None else Bill.read(text_of(receipt))
+    if shown is not None and payer is not None:
+        bills.check(shown)
+        bill, key = shown, payer_key(payer, payer_password_file)
+    else:
+        with opened(wallet) as folder:
+            chosen = session_of(folder, session if shown is None else to_hex(shown.receipt.session), chain)
+            if shown is not None:
+                folder.add_receipts(chosen, [shown.message])
+            bill = visits.newest(folder, chosen)
+            key = paying_key(folder, chosen, password_file, payer, payer_password_file)
+    with console().status("settling on chain"):
+        done = Gateway(chain.connect(), chain.contract, key).settle(bill.voucher, bill.receipt, bill.signature)
+    final = "" if done.final else ", which is not final yet"
     typer.echo(
-        f"session {to_hex(chosen.id)}: the host was paid {both(done.total_paid)} in total, in block {done.block_number} at the latest: proven."
+        f"session {to_hex(bill.receipt.session)}: the host was paid {both(done.total_paid)} in total, proven in block {done.block_number}{final}."
     )
     if bill.receipt.final:
-        typer.echo(f"{both(chosen.voucher.cap - done.total_paid)} are yours again. Next: `wattseal driver withdraw --to ADDRESS`")
+        typer.echo(f"{both(bill.voucher.cap - done.total_paid)} are the driver's again. Next: `wattseal driver withdraw --to ADDRESS`")
     else:
         typer.echo(
-            "The receipt is not final, so the lock stays open. Next: `wattseal driver receipts`, or after the deadline `wattseal driver refund`"
+            "The receipt is not final, so the lock stays open. Next: `wattseal driver receipts`, or `wattseal driver refund` after the deadline"
         )
 
 
