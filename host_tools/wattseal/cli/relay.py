@@ -108,8 +108,8 @@ def relay(
     for headers. A server that is caught lying is named in the log and not asked again.
 
     The key that pays for gas comes from an encrypted file, or from the environment variable WATTSEAL_RELAY_KEY. Several relays may share a
-    store on PostgreSQL, each with a key of its own. When everything listens, one line of JSON goes to
-    stdout: {"ready": true, "listen": "127.0.0.1:7140", "api": "127.0.0.1:7141"}, and "drivers" where that is served. The log goes to stderr, one JSON object a line.
+    store on PostgreSQL, each with a key of its own. When everything listens, one line of JSON goes to stdout, with "drivers" where that is
+    served: {"ready": true, "listen": "127.0.0.1:7140", "api": "127.0.0.1:7141"}. The log goes to stderr, one JSON object a line.
     SIGTERM or SIGINT stop the relay in order.
     """
     addresses = serving.address(listen), serving.address(api), None if drivers is None else serving.address(drivers)

@@ -77,13 +77,12 @@ def rows(folder: DriverFolder) -> list[Row]:
 def table(rows: list[Row], waiting: dict[int, bytes]) -> Table:
     """Return all sessions, and the addresses that wait for one."""
     shown = Table(box=SIMPLE_HEAD, padding=(0, 1))
-    for column in ("session", "plug", "signed", "cap", "receipts", "Wh", "due", "next"):
+    for column in ("session", "signed", "cap", "receipts", "Wh", "due", "next"):  # all of it in 80 columns
         shown.add_column(column, justify="right" if column in ("cap", "receipts", "Wh", "due") else "left", no_wrap=column != "next")
     for one in rows:
         voucher = one.session.voucher
         shown.add_row(
             to_hex(one.session.id)[:10],
-            to_hex(voucher.plug)[:10],
             amounts.local(voucher.issuedAt),
             amounts.coins(voucher.cap),
             f"{one.receipts}{' final' if one.receipt is not None and one.receipt.final else ''}",

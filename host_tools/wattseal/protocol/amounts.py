@@ -42,8 +42,8 @@ def utc(seconds: int) -> str:
 
 
 def local(seconds: int) -> str:
-    """Return a UTC second in this machine's time zone, as in 2026-03-01 15:20."""
-    return _date(seconds).astimezone().strftime("%Y-%m-%d %H:%M")
+    """Return a UTC second in this machine's time zone, short, as in 03-01 15:20."""
+    return _date(seconds).astimezone().strftime("%m-%d %H:%M")
 
 
 def local_and_utc(seconds: int) -> str:

@@ -103,7 +103,7 @@ def test_receipts_are_listed_shown_exported_and_verified(folder: DriverFolder, t
     wallet, session = folder.path, to_hex(folder.sessions[0].id)
     assert session[:10] in run("receipts", "list", wallet=wallet).stdout
     shown = run("receipts", "show", session[:12], "--qr", wallet=wallet).stdout
-    for text in (session, "final", "0.0000315 (31500000000000 wei)", "█"):
+    for text in (session, "final", "0.0000315", "31500000000000", "█"):
         assert text in shown
     second = run("receipts", "export", "--sequence", "2", wallet=wallet).stdout
     (tmp_path / "r").write_text(second)
