@@ -35,6 +35,7 @@ HOST_TOOLS = [
     ("wattseal.protocol",),
     ("wattseal.keys", "wattseal.store", "wattseal.gateway"),
     ("wattseal.relay",),
+    ("wattseal.driver",),
     ("wattseal.demo",),
     ("wattseal.cli",),
 ]

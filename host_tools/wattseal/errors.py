@@ -289,6 +289,12 @@ class NotServed(GatewayError):
     code = "not_served"
 
 
+class WalletError(WattsealError):
+    """A driver's wallet cannot be read or written, or cannot do what it is asked to. Nothing was signed or sent."""
+
+    code = "wallet"
+
+
 class ConfigError(WattsealError):
     """A setting is missing or wrong."""
 

@@ -5,7 +5,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from wattseal.cli import demo, gateway, plug, relay, simulated_beacon
+from wattseal.cli import demo, driver, gateway, plug, receipts, relay, simulated_beacon
 from wattseal.errors import WattsealError
 
 EXAMPLES = """
@@ -23,6 +23,10 @@ Examples:
   curl http://127.0.0.1:7141/plugs
 
   wattseal plug enrol 0x...
+
+  wattseal driver --help
+
+  wattseal receipts show
 
 Exit codes: 0 done or stopped in order, 1 refused or failed (one line on stderr says why), 2 wrong usage.
 """
@@ -56,6 +60,8 @@ app.command(epilog=gateway.EXAMPLES)(gateway.gateway)
 app.command(epilog=relay.EXAMPLES)(relay.relay)
 app.command(epilog=simulated_beacon.EXAMPLES)(simulated_beacon.simulated_beacon)
 app.add_typer(plug.app, name="plug")
+app.add_typer(driver.app, name="driver")
+app.add_typer(receipts.app, name="receipts")
 
 
 @app.callback()

@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import signal
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ import typer
 from wattseal.cli import chain_options, serving, settle_options
 
 if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
     from wattseal.gateway.transaction_log import TransactionLog
     from wattseal.relay.chain import Gateway
     from wattseal.relay.link import Timings
@@ -55,6 +58,7 @@ class RelaySettings:
 
     listen: tuple[str, int]
     api: tuple[str, int]
+    drivers: tuple[str, int] | None
     store: Path
     chain_id: int
     contract: bytes
@@ -81,6 +85,9 @@ def relay(
     timeout: chain_options.Timeout = 10,
     listen: Annotated[str, typer.Option(help="Where plugs connect, HOST:PORT. Plugs on the LAN need 0.0.0.0:7140.")] = "127.0.0.1:7140",
     api: Annotated[str, typer.Option(help="Where the HTTP API listens, HOST:PORT.")] = "127.0.0.1:7141",
+    drivers: Annotated[
+        str | None, typer.Option(help="Where drivers find offers, sessions and their page, HOST:PORT; commands plugs no more than a driver may.")
+    ] = None,
     poll: Annotated[float, typer.Option(min=0.01, help="Seconds between two looks at the chain.")] = 1,
     ping: Annotated[float, typer.Option(min=0.01, help="Seconds between two pings to a plug.")] = 60,
     time_every: Annotated[float, typer.Option(min=0.01, help="Seconds between two time messages to a plug.")] = 600,
@@ -101,11 +108,11 @@ def relay(
     for headers. A server that is caught lying is named in the log and not asked again.
 
     The key that pays for gas comes from an encrypted file, or from the environment variable WATTSEAL_RELAY_KEY. Several relays may share a
-    store on PostgreSQL, each with a key of its own. When everything listens, one line of JSON goes to
-    stdout: {"ready": true, "listen": "127.0.0.1:7140", "api": "127.0.0.1:7141"}. The log goes to stderr, one JSON object a line.
+    store on PostgreSQL, each with a key of its own. When everything listens, one line of JSON goes to stdout, with "drivers" where that is
+    served: {"ready": true, "listen": "127.0.0.1:7140", "api": "127.0.0.1:7141"}. The log goes to stderr, one JSON object a line.
     SIGTERM or SIGINT stop the relay in order.
     """
-    addresses = serving.address(listen), serving.address(api)
+    addresses = serving.address(listen), serving.address(api), None if drivers is None else serving.address(drivers)
     contract_address = _contract(contract)
     chain_settings = chain_options.settings(chain_id, rpc, beacon, light_client_store, checkpoint, simulated_beacon, trust_rpc, timeout)
     counts = settle_options.when_settled(finality, trust_rpc)
@@ -147,17 +154,23 @@ async def run(settings: RelaySettings, gateway: Callable[["TransactionLog"], "Ga
         server = PlugServer(settings.chain_id, settings.contract, service, settings.timings)
         try:
             listen = await server.start(*settings.listen)
-            await _serve(service, settings.api, stopped, lambda api: _say_ready(listen, api))
+            await _serve(service, settings.api, settings.drivers, stopped, lambda api, drivers: _say_ready(listen, api, drivers))
         finally:
             await server.close()
             service.close()
 
 
-async def _serve(service: "Relay", api: tuple[str, int], stopped: asyncio.Event, ready: Callable[[tuple[str, int]], None]) -> None:
-    """Serve the API and settle until `stopped`, or until one of the two fails, whose error is raised."""
+async def _serve(
+    service: "Relay",
+    api: tuple[str, int],
+    drivers: tuple[str, int] | None,
+    stopped: asyncio.Event,
+    ready: Callable[[tuple[str, int], tuple[str, int] | None], None],
+) -> None:
+    """Serve the API, the drivers' part of it at an address of its own if there is one, and settle until `stopped`, or until one fails: its error."""
     import uvicorn
 
-    from wattseal.relay.api import make_app
+    from wattseal.relay.api import make_app, make_drivers_app
 
     class ApiServer(uvicorn.Server):
         @contextlib.contextmanager
@@ -165,25 +178,34 @@ async def _serve(service: "Relay", api: tuple[str, int], stopped: asyncio.Event,
             """Leave the signals to the relay."""
             yield
 
-    listener = serving.listener(*api, "--api")
-    address = listener.getsockname()[:2]
-    app = make_app(service, loopback_only=ipaddress.ip_address(address[0]).is_loopback)
-    http = ApiServer(uvicorn.Config(app, lifespan="off", log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=5))
-    answering = asyncio.create_task(http.serve(sockets=[listener]))
+    def serve(make: Callable[..., "Starlette"], listener: socket.socket) -> tuple[ApiServer, asyncio.Task[None]]:
+        app = make(service, loopback_only=ipaddress.ip_address(listener.getsockname()[0]).is_loopback)
+        config = uvicorn.Config(
+            app, lifespan="off", log_config=None, access_log=False, server_header=False, limit_concurrency=256, timeout_graceful_shutdown=5
+        )
+        server = ApiServer(config)
+        return server, asyncio.create_task(server.serve(sockets=[listener]))
+
+    listeners = [serving.listener(*api, "--api"), *([] if drivers is None else [serving.listener(*drivers, "--drivers")])]
+    servers = [serve(make, listener) for make, listener in zip((make_app, make_drivers_app), listeners, strict=False)]
+    answering = [task for _, task in servers]
     settling = asyncio.create_task(service.settler.run())
     waiting = asyncio.create_task(stopped.wait())
     try:
-        ready(address)
-        ended, _ = await asyncio.wait({answering, settling, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        bound = [listener.getsockname()[:2] for listener in listeners]
+        ready(bound[0], bound[1] if drivers is not None else None)
+        ended, _ = await asyncio.wait({*answering, settling, waiting}, return_when=asyncio.FIRST_COMPLETED)
         for task in ended:
             task.result()
     finally:
         settling.cancel()
         waiting.cancel()
-        http.should_exit = True
-        await answering
+        for server, _ in servers:
+            server.should_exit = True
+        await asyncio.gather(*answering)
 
 
-def _say_ready(listen: tuple[str, int], api: tuple[str, int]) -> None:
-    sys.stdout.write(json.dumps({"ready": True, "listen": serving.written(listen), "api": serving.written(api)}) + "\n")
+def _say_ready(listen: tuple[str, int], api: tuple[str, int], drivers: tuple[str, int] | None) -> None:
+    addresses = {"listen": serving.written(listen), "api": serving.written(api)} | ({} if drivers is None else {"drivers": serving.written(drivers)})
+    sys.stdout.write(json.dumps({"ready": True, **addresses}) + "\n")
     sys.stdout.flush()

@@ -18,6 +18,7 @@ from wattseal.errors import Malformed, PlugRefused, UnknownSession, WattsealErro
 from wattseal.loopback import LoopbackOnly
 from wattseal.protocol.framing import strict_json
 from wattseal.protocol.messages import Voucher, due, parse_command, read_hex, to_hex
+from wattseal.relay import page
 from wattseal.relay.service import Relay
 
 MAX_BODY_BYTES = 16 << 10
@@ -40,19 +41,22 @@ _PLUG_IS_NOT_READY = ("busy", "no_clock", "stale_nonce", "outbox_full", "bad_sta
 
 def make_app(relay: Relay, loopback_only: bool) -> Starlette:
     """Return the ASGI application. With `loopback_only`, requests must name a loopback host (against DNS rebinding)."""
-    routes = [
+    hosts = [
         Route("/healthz", _health),
         Route("/plugs", _plugs),
-        Route("/plugs/{plug}/offer", _offer),
         Route("/plugs/{plug}/commands", _command, methods=["POST"]),
         Route("/plugs/{plug}/enrolments", _enrol, methods=["POST"]),
-        Route("/plugs/{plug}/key", _key),
-        Route("/plugs/{plug}/vouchers", _submit_voucher, methods=["POST"]),
-        Route("/sessions/{session}", _session),
-        Route("/sessions/{session}/receipts", _receipts),
-        Route("/sessions/{session}/stop", _stop, methods=["POST"]),
         Route("/quarantine", _quarantine),
     ]
+    return _app(relay, [*hosts, *_DRIVERS], loopback_only)
+
+
+def make_drivers_app(relay: Relay, loopback_only: bool) -> Starlette:
+    """Return the application with what drivers need and nothing that commands a plug or lists others' sessions: it may face a network."""
+    return _app(relay, _DRIVERS, loopback_only)
+
+
+def _app(relay: Relay, routes: list[Route], loopback_only: bool) -> Starlette:
     app = Starlette(
         routes=routes,
         middleware=[Middleware(LoopbackOnly)] if loopback_only else [],
@@ -159,8 +163,23 @@ async def _receipts(request: Request) -> Response:
     return JSONResponse({"receipts": [message.to_wire() for message in receipts], "after": receipts[-1].receipt.sequence if more else None})
 
 
+async def _session_page(request: Request) -> Response:
+    return page.render(_relay(request), _path_bytes(request, "session", 32))
+
+
 async def _quarantine(request: Request) -> Response:
     return JSONResponse({"quarantine": [_hexed(asdict(entry)) for entry in _relay(request).store.quarantined()]})
+
+
+_DRIVERS = [
+    Route("/plugs/{plug}/offer", _offer),
+    Route("/plugs/{plug}/key", _key),
+    Route("/plugs/{plug}/vouchers", _submit_voucher, methods=["POST"]),
+    Route("/sessions/{session}", _session),
+    Route("/sessions/{session}/page", _session_page),
+    Route("/sessions/{session}/receipts", _receipts),
+    Route("/sessions/{session}/stop", _stop, methods=["POST"]),
+]
 
 
 # -- reading and writing --------------------------------------------------------------------------------------------------------------
