@@ -32,7 +32,7 @@ class Sqlite:
         """Open the file, or make it."""
         try:
             connection = sqlite3.connect(self.name, isolation_level=None, check_same_thread=False, cached_statements=512)
-            for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "busy_timeout = 5000"):
+            for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "busy_timeout = 5000", "wal_autocheckpoint = 4000"):
                 connection.execute(f"PRAGMA {pragma}")
         except sqlite3.Error as error:
             raise StoreError(f"cannot open the store {self.name}: {error}; check that its folder exists and can be written") from error
