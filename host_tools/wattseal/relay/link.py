@@ -154,8 +154,8 @@ class PlugHandler(Protocol):
     async def received(self, connection: Connection, message: PlugMessage) -> None:
         """Any message but `hello`."""
 
-    def quarantine(self, peer: str, error: ProtocolError, raw: bytes) -> None:
-        """A frame was refused."""
+    def quarantine(self, peer: str, error: ProtocolError, raw: bytes, plug: bytes | None = None) -> None:
+        """A frame was refused; `plug` is who has said hello."""
 
 
 class PlugServer:
@@ -224,7 +224,7 @@ class PlugServer:
             except ProtocolError as error:
                 refused += 1
                 raw = error.raw if isinstance(error, FrameError) and not line else line or b""
-                self._handler.quarantine(connection.peer, error, raw)
+                self._handler.quarantine(connection.peer, error, raw, connection.hello.plug if connection.hello else None)
                 session = getattr(message, "session", None)
                 await connection.send(Refused(error.code, str(error)[:_MAX_MESSAGE], session))
                 if connection.hello is None and isinstance(error, (UnsupportedVersion, WrongChain)):

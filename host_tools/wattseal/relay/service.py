@@ -206,10 +206,10 @@ class Relay:
                 _log.warning("the plug refused", extra={"peer": connection.peer, "code": message.code, "why": message.message})
                 connection.declined(message)
 
-    def quarantine(self, peer: str, error: ProtocolError, raw: bytes) -> None:
-        """Keep a refused frame with the reason."""
+    def quarantine(self, peer: str, error: ProtocolError, raw: bytes, plug: bytes | None = None) -> None:
+        """Keep a refused frame with the reason, in the room of the plug (20 bytes) that has said hello."""
         _log.warning("refused a frame", extra={"peer": peer, "code": error.code, "why": str(error)})
-        self.store.add_quarantined(peer, error.code, str(error), raw)
+        self.store.add_quarantined(peer, error.code, str(error), raw, plug)
 
     def _take_session(self, connection: Connection, message: SessionMessage) -> None:
         check_session(self._domain, self._identity(connection, message.voucher), message)
