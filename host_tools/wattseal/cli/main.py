@@ -7,6 +7,8 @@ from typer.core import TyperGroup
 
 from wattseal.cli import gateway, plug
 from wattseal.cli.demo import demo
+from wattseal.cli.export import EXAMPLES as EXPORT_EXAMPLES
+from wattseal.cli.export import export
 from wattseal.cli.relay import relay
 from wattseal.errors import WattsealError
 
@@ -18,6 +20,8 @@ Examples:
   WATTSEAL_RELAY_KEY=0x... wattseal relay --store relay.sqlite --rpc http://127.0.0.1:8545 --contract 0x... --chain-id 31337
 
   wattseal gateway --chain-id 31337 --rpc http://127.0.0.1:8545
+
+  wattseal export --store relay.sqlite --format csv --since 2026-01-01 --until 2027-01-01
 
   curl http://127.0.0.1:7141/plugs
 
@@ -53,6 +57,7 @@ app = typer.Typer(
 app.command()(demo)
 app.command(epilog=gateway.EXAMPLES)(gateway.gateway)
 app.command()(relay)
+app.command(epilog=EXPORT_EXAMPLES)(export)
 app.add_typer(plug.app, name="plug")
 
 

@@ -59,6 +59,7 @@ _ONE_KEY = (
     """CREATE TABLE numbered (
         number INTEGER PRIMARY KEY, session BLOB NOT NULL UNIQUE, plug BLOB NOT NULL, voucher TEXT NOT NULL, signature BLOB NOT NULL,
         accepted_at INTEGER NOT NULL, done INTEGER NOT NULL DEFAULT 0,  -- nothing is left to settle
+        trimmed INTEGER NOT NULL DEFAULT 0,  -- the interim receipts are gone
         leased_by TEXT, leased_until INTEGER NOT NULL DEFAULT 0
     ) STRICT""",
     """INSERT INTO numbered (number, session, plug, voucher, signature, accepted_at, done)
@@ -67,6 +68,8 @@ _ONE_KEY = (
     "ALTER TABLE numbered RENAME TO vouchers",
     "CREATE INDEX vouchers_by_plug ON vouchers (plug, number)",
     "CREATE INDEX vouchers_not_done ON vouchers (number) WHERE done = 0",
+    "CREATE INDEX vouchers_not_trimmed ON vouchers (accepted_at) WHERE done = 1 AND trimmed = 0",
+    "CREATE INDEX vouchers_trimmed ON vouchers (accepted_at) WHERE trimmed = 1",
     # A session is the hash of a voucher, which names the plug: one index does for plug, session and sequence, and rows are appended.
     """CREATE TABLE keyed (
         session BLOB NOT NULL REFERENCES vouchers (session), sequence INTEGER NOT NULL, plug BLOB NOT NULL, final INTEGER NOT NULL,
@@ -89,11 +92,13 @@ _POSTGRESQL = (
     "CREATE TABLE owner (chain_id TEXT NOT NULL, contract BYTEA NOT NULL)",
     """CREATE TABLE vouchers (
         number BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, session BYTEA NOT NULL UNIQUE, plug BYTEA NOT NULL, voucher TEXT NOT NULL,
-        signature BYTEA NOT NULL, accepted_at BIGINT NOT NULL, done INTEGER NOT NULL DEFAULT 0,
+        signature BYTEA NOT NULL, accepted_at BIGINT NOT NULL, done INTEGER NOT NULL DEFAULT 0, trimmed INTEGER NOT NULL DEFAULT 0,
         leased_by TEXT, leased_until BIGINT NOT NULL DEFAULT 0
     )""",
     "CREATE INDEX vouchers_by_plug ON vouchers (plug, number)",
     "CREATE INDEX vouchers_not_done ON vouchers (number) WHERE done = 0",
+    "CREATE INDEX vouchers_not_trimmed ON vouchers (accepted_at) WHERE done = 1 AND trimmed = 0",
+    "CREATE INDEX vouchers_trimmed ON vouchers (accepted_at) WHERE trimmed = 1",
     """CREATE TABLE receipts (
         session BYTEA NOT NULL REFERENCES vouchers (session), sequence BIGINT NOT NULL, plug BYTEA NOT NULL, final INTEGER NOT NULL,
         receipt TEXT NOT NULL, signature BYTEA NOT NULL, ocmf TEXT NOT NULL, received_at BIGINT NOT NULL, PRIMARY KEY (session, sequence)

@@ -58,12 +58,14 @@ class Sqlite:
             cursor = connection.execute(sql, values)
             return [column[0] for column in cursor.description], cursor.fetchall()
 
-    def stream(self, connection: sqlite3.Connection, sql: str, values: Any) -> Iterator[Any]:
+    def stream(self, connection: sqlite3.Connection, sql: str, values: Any) -> Iterator[tuple[list[str], Any]]:
         """Execute a query; SQLite makes its rows as they are fetched."""
         with self._errors():
             cursor = connection.execute(sql, values)
+            names = [column[0] for column in cursor.description]
             while rows := cursor.fetchmany(_FETCHED):
-                yield from rows
+                for row in rows:
+                    yield names, row
 
     def pairs(self, keys: Sequence[tuple[bytes, int]]) -> tuple[str, Sequence[Any]]:
         """A list of values."""
