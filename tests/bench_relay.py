@@ -9,14 +9,13 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
+import postgresql
 from wattseal.protocol import ocmf, signatures
 from wattseal.protocol.eip712 import domain_separator
 from wattseal.protocol.framing import strict_json
 from wattseal.protocol.messages import Ack, Receipt, ReceiptMessage, SessionMessage, Voucher, parse_plug_message
 from wattseal.relay.ingest import Ingest
 from wattseal.store import Added, Store
-
-from tests.host_tools import postgresql
 
 PLUGS = 1000
 RECEIPTS_OF_A_PLUG = 12
@@ -66,10 +65,11 @@ def figures(folder: Path) -> Iterator[Figure]:
     messages = [parse_plug_message(strict_json(payload)) for _, payloads in made for payload in payloads]
     receipts = [message for message in messages if isinstance(message, ReceiptMessage)]
     digests = [(message.receipt.digest(DOMAIN), message.signature) for message in receipts]
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     for digest, signature in digests:
         signatures.recover(digest, signature)
     verified = len(digests) / (time.perf_counter() - start)
+    signature_us = 1e6 * (time.process_time() - cpu) / len(digests)
     with ExitStack() as stack:
         places = {"SQLite": [str(folder / name) for name in ("commits.sqlite", "ingest.sqlite")]}
         if not postgresql.why_not():
@@ -80,7 +80,7 @@ def figures(folder: Path) -> Iterator[Figure]:
             rate, cpu_us = asyncio.run(_ingested(whole, made))
             yield Figure(f"receipts verified, stored and answered, {name}", "1/s", rate, "signatures alone", verified)
             yield Figure(f"receipts verified, stored and answered, {name}", "1/s", rate, f"commits of {BATCH} alone", committed)
-            yield Figure(f"our processor time for a receipt, {name}", "us", cpu_us, "its signature alone", 1e6 / verified)
+            yield Figure(f"our processor time for a receipt, {name}", "us", cpu_us, "its signature alone", signature_us)
 
 
 def _committed(where: str, made: list[tuple[SessionMessage, list[bytes]]], receipts: list[ReceiptMessage]) -> float:

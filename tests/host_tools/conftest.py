@@ -25,7 +25,7 @@ from wattseal.relay.link import PlugServer, Timings
 from wattseal.relay.service import Relay
 from wattseal.store import Store
 
-from tests.host_tools.postgresql import Cluster, cluster, why_not
+from tests.postgresql import Cluster, cluster, why_not
 
 NONE, OPEN, CLOSED = 0, 1, 2
 PATIENCE_S = 10

@@ -19,7 +19,7 @@ from wattseal.protocol.messages import ReceiptMessage, to_hex
 from wattseal.store import Store, is_url
 
 from tests.host_tools.conftest import PATIENCE_S, Actors, ScriptedPlug
-from tests.host_tools.postgresql import Cluster
+from tests.postgresql import Cluster
 
 pytestmark = pytest.mark.anyio
 

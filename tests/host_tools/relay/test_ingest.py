@@ -16,7 +16,7 @@ from wattseal.relay.ingest import Ingest
 from wattseal.store import Added, Store
 
 from tests.host_tools.conftest import PATIENCE_S, Actors, until
-from tests.host_tools.postgresql import Cluster
+from tests.postgresql import Cluster
 
 pytestmark = pytest.mark.anyio
 
