@@ -46,7 +46,7 @@ from wattseal.protocol.messages import (
 )
 from wattseal.protocol.signatures import check_signer
 from wattseal.relay.chain import ChainThreads, Gateway
-from wattseal.relay.link import Connection, Timings
+from wattseal.relay.links import Connection, Timings
 from wattseal.relay.settling import Settler
 from wattseal.relay.verify import check_enrolment, check_receipt, check_retirement, check_session
 from wattseal.store import Added, Store
