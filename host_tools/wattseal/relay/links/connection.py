@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from wattseal.errors import LinkError, PlugOffline, PlugRefused, PlugSilent, ProtocolError, WattsealError
 from wattseal.protocol.messages import Health, Hello, Message, Offer, PlugMessage, Refused, Status
 
-_MAX_MESSAGE = 1000  # characters of a `refused` message, far below what a frame holds
+_MAX_MESSAGE = 800  # characters of a `refused` message: also with every one escaped the frame has less than 2000 bytes
 
 _log = logging.getLogger(__name__)
 
@@ -78,7 +78,8 @@ class Connection:
     async def refuse(self, error: ProtocolError, session: bytes | None) -> None:
         """Answer what is not taken, and count it; `session` is the one that it named. Raises PlugOffline."""
         self.refusals += 1
-        await self.send(Refused(error.code, str(error)[:_MAX_MESSAGE], session))
+        message = str(error).encode("ascii", "backslashreplace").decode()[:_MAX_MESSAGE]
+        await self.send(Refused(error.code, message, session))
 
     async def ask(self, message: Message, session: bytes) -> None:
         """Send a voucher or a stop of a session, or another question known by such bytes, and return when the plug took it.
