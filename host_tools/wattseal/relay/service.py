@@ -70,6 +70,8 @@ class Relay:
         self._gateway = gateway
         self._timings = timings
         self._locks: dict[Connection, tuple[bytes, asyncio.Task[None]]] = {}
+        self._time: asyncio.Future[int] | None = None
+        self._time_asked_s = 0.0
         self.settler = Settler(store, gateway, self._chain, timings, self._say_settled)
 
     def close(self) -> None:
@@ -291,7 +293,7 @@ class Relay:
     async def _keep_time(self, connection: Connection) -> None:
         while True:
             try:
-                utc = await self._chain.ask(self._gateway.head_timestamp)
+                utc = await self._chain_time()
             except GatewayError as error:
                 _log.warning("the chain's time is not known", extra={"code": error.code, "why": str(error)})
                 await asyncio.sleep(self._timings.poll_s)
@@ -299,6 +301,14 @@ class Relay:
             await connection.send(Time(utc))
             connection.clock_set.set()
             await asyncio.sleep(self._timings.time_s)
+
+    async def _chain_time(self) -> int:
+        """Return the newest verified header's timestamp; thousands of plugs that connect at once have it asked for once. Raises GatewayError."""
+        now_s = asyncio.get_running_loop().time()
+        if self._time is None or now_s - self._time_asked_s > self._timings.poll_s:
+            self._time = asyncio.ensure_future(self._chain.ask(self._gateway.head_timestamp))
+            self._time_asked_s = now_s
+        return await asyncio.shield(self._time)
 
     def _watch_lock(self, connection: Connection, session: bytes) -> None:
         """Have `lock` sent as soon as the session's lock is proven open."""

@@ -157,7 +157,9 @@ def plug_client(port: int, plug: bytes, **options: Any) -> aiomqtt.Client:
     topic = f"wattseal/1/{plug.hex()[:2]}/{plug.hex()}/up"
     will = aiomqtt.Will(topic, json.dumps(Gone().frame()), qos=1)
     defaults = {"identifier": f"wattseal-{plug.hex()}", "clean_session": True, "keepalive": 60, "will": will}
-    return aiomqtt.Client("127.0.0.1", port, **{**defaults, **options})
+    client = aiomqtt.Client("127.0.0.1", port, **{**defaults, **options})
+    client.pending_calls_threshold = 10_000  # it warns above
+    return client
 
 
 class Certificates:
