@@ -123,6 +123,18 @@ class Retired(ProtocolError):
     code = "retired"
 
 
+class TooMany(ProtocolError):
+    """There is no room for more of something that whoever reaches the relay could invent."""
+
+    code = "too_many"
+
+
+class Implausible(ProtocolError):
+    """A receipt says what no plug can have measured by then: more energy than its power limit allows, or a time that has not come."""
+
+    code = "implausible"
+
+
 class BadEvidence(ProtocolError):
     """The OCMF payload is not the one that was signed, or says something else than the receipt."""
 

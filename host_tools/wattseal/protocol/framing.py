@@ -16,7 +16,7 @@ _LINE = re.compile(rb"([0-9a-f]{8}) (\{.*\})", re.DOTALL)
 
 def encode(message: Mapping[str, Any]) -> bytes:
     """Return the line, newline included, of a message. Raises FrameError where it would be too long."""
-    body = json.dumps(message, separators=(",", ":")).encode()
+    body = _ENCODER.encode(message).encode()
     line = b"%08x %s\n" % (crc32(body), body)
     if len(line) > MAX_LINE_BYTES:
         raise FrameError(f"a {message.get('type')} frame would have {len(line)} bytes; {MAX_LINE_BYTES} is the limit", line[:MAX_LINE_BYTES])
@@ -54,8 +54,10 @@ def strict_json(data: bytes) -> Any:
     """
     if data.count(b"[") + data.count(b"{") > MAX_BRACKETS:
         raise ValueError(f"more than {MAX_BRACKETS} brackets")
-    value = json.loads(data.decode(), parse_float=_refuse_float, parse_constant=_refuse_float, object_pairs_hook=_unique)
-    json.dumps(value, ensure_ascii=False).encode()
+    text = data.decode()
+    value = _DECODER.decode(text)
+    if "\\u" in text:  # nothing else can write a lone surrogate
+        json.dumps(value, ensure_ascii=False).encode()
     return value
 
 
@@ -68,6 +70,10 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(members) != len(pairs):
         raise ValueError("a key appears twice")
     return members
+
+
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
+_DECODER = json.JSONDecoder(parse_float=_refuse_float, parse_constant=_refuse_float, object_pairs_hook=_unique)
 
 
 class ByteStream(Protocol):
