@@ -10,11 +10,11 @@ from typing import Any
 
 import aiomqtt
 import pytest
-from wattseal.errors import LinkError
+from wattseal.errors import BrokerRefused, LinkError
 from wattseal.protocol.messages import to_hex
 from wattseal.relay.links import Timings, broker, mqtt_packets
 from wattseal.relay.links.broker import EmbeddedBroker
-from wattseal.relay.links.mqtt_client import BrokerAddress
+from wattseal.relay.links.mqtt_client import BrokerAddress, MqttClient
 from wattseal.relay.links.users import make_user, read_users
 from wattseal.store import Store
 
@@ -222,3 +222,8 @@ async def test_an_address_that_is_taken_is_said(at_home: Home) -> None:
     with pytest.raises(LinkError, match="--mqtt-listen"):
         await second.start(*at_home.address)
     await second.close()
+
+
+async def test_the_relay_says_what_a_broker_does_not_give_it(at_home: Home) -> None:
+    with pytest.raises(BrokerRefused, match="not subscribe to wattseal/#: correct its access list"):
+        await MqttClient.connect(at_home.inner, ["wattseal/#"], lambda topic, payload, is_retained: None, 4000)
