@@ -114,7 +114,7 @@ class SerialLink:
                 try:
                     await self._talk(port)
                 finally:
-                    port.close()
+                    await loop.run_in_executor(None, port.close)  # pyserial sleeps in it
             pause_s = FIRST_PAUSE_S if loop.time() - since_s > LONGEST_PAUSE_S else pause_s
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
