@@ -21,7 +21,8 @@ from wattseal.protocol import framing, ocmf, signatures
 from wattseal.protocol.eip712 import domain_separator
 from wattseal.protocol.messages import Receipt, ReceiptMessage, SessionMessage, Stop, StopMessage, Voucher, VoucherMessage, due, to_hex
 from wattseal.protocol.typed_data import FLAG_CHAIN_CLOCK, FLAG_FINAL
-from wattseal.relay.link import PlugServer, Timings
+from wattseal.relay.links import Timings
+from wattseal.relay.links.tcp import PlugServer
 from wattseal.relay.service import Relay
 from wattseal.store import Store
 

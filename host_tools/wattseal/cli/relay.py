@@ -20,7 +20,7 @@ from wattseal.protocol import signatures
 
 if TYPE_CHECKING:
     from wattseal.relay.chain import Gateway
-    from wattseal.relay.link import Timings
+    from wattseal.relay.links import Timings
     from wattseal.relay.service import Relay
 
 KEY_VARIABLE = "WATTSEAL_RELAY_KEY"
@@ -93,7 +93,7 @@ def relay(
     secret = _secret()
 
     from wattseal.gateway.client import Gateway
-    from wattseal.relay.link import Timings
+    from wattseal.relay.links import Timings
 
     timings = Timings(poll_s=poll, ping_s=ping, time_s=time_every)
     settings = RelaySettings(*addresses, store, max_plugs, keep_interim_days, keep_sessions_days, chain_id, contract_address, timings)
@@ -105,7 +105,7 @@ def relay(
 
 async def run(settings: RelaySettings, gateway: "Gateway") -> None:
     """Run a relay until SIGTERM or SIGINT. Raises StoreError, ConfigError or LinkError where it cannot start."""
-    from wattseal.relay.link import PlugServer
+    from wattseal.relay.links.tcp import PlugServer
     from wattseal.relay.retention import Forgetting
     from wattseal.relay.service import Relay
     from wattseal.store import Store

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from wattseal.errors import BadSignature, Conflict, NotMonotone, StoreError, TooMany, UnknownSession, WattsealError, WrongPlug
-from wattseal.protocol.messages import ReceiptMessage
+from wattseal.protocol.messages import ReceiptMessage, Status
 from wattseal.relay import ingest as ingest_module
 from wattseal.relay.ingest import Ingest
 from wattseal.store import Added, Store
@@ -187,6 +187,27 @@ async def test_a_voucher_that_is_gone_is_noticed(store: Batches) -> None:
         store._execute(f"DELETE FROM {table}")
     assert await one_by_one(ingest, messages[1:]) == [StoreError.code, UnknownSession.code]
     ingest.close()
+
+
+async def test_other_writes_share_the_commit_and_fail_by_themselves(where: str) -> None:
+    store = Batches(where, max_plugs=1)
+    store.sizes = []
+    store.add_voucher(SESSIONS[0])
+    ingest = Ingest(ACTORS.domain, store)
+    status = Status("idle", None, 1, 230_000, 0, -5, 5, 0, 50_000, None, -5_000, "open", None, None, None, "ok")
+
+    async def write(plug: bytes) -> None:
+        await ingest.write(lambda: store.add_status(plug, status))
+
+    messages = [ACTORS.receipt_message(SESSIONS[0].session, sequence) for sequence in range(4)]
+    jobs = [write(ACTORS.plug), outcome(ingest, messages[0]), write(ACTORS.other_plug), outcome(ingest, messages[1]), write(ACTORS.plug)]
+    first, second, third, fourth, fifth = await asyncio.gather(*jobs, return_exceptions=True)
+    assert (first, second, fourth, fifth) == (None, Added.STORED, Added.STORED, None)
+    assert isinstance(third, TooMany)
+    assert store.sizes == [2]
+    assert (len(store.statuses(ACTORS.plug)), store.statuses(ACTORS.other_plug)) == (2, [])
+    ingest.close()
+    store.close()
 
 
 async def test_who_stops_waiting_loses_nothing(store: Batches) -> None:
