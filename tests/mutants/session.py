@@ -339,9 +339,9 @@ MUTANTS = (
     ),
     (
         "frame: any CRC will do",
-        "net/framing.py",
+        "net/lines.py",
         'if line[:8] != b"%08x" % crc32(body):',
         "if False:",
-        "net/test_framing.py::test_damage_is_seen",
+        "net/test_lines.py::test_damage_is_seen",
     ),
 )

@@ -5,7 +5,7 @@ from plug.net.link import QUEUE_LENGTH, Link
 
 
 def up():
-    link = Link("", 0, None, None, None, None, None, None, None)
+    link = Link(*[None] * 10)
     link.is_up = True
     return link
 
