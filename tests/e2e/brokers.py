@@ -141,8 +141,11 @@ class Listener:
 class MqttBench(Bench):
     """A plug that reaches the test by way of a broker. `relay`: the keys of config.json's `relay` beyond link, host and port."""
 
-    def __init__(self, folder: Path, port: int, listener: Listener, board: str = "desk_16a", word: str = "x64", **relay: Any) -> None:
+    def __init__(
+        self, folder: Path, port: int, listener: Listener, board: str = "desk_16a", word: str = "x64", accept_runs: int = 400, **relay: Any
+    ) -> None:
         self.listener = listener
+        self.accept_runs = accept_runs
         config = {"relay": {"link": "mqtt", "host": "127.0.0.1", "port": port} | relay}
         super().__init__(folder, board, word, config=config)
 

@@ -58,7 +58,7 @@ class Mqtt:
             await self._send(self._connect)
             flags, code = await self._expect(packets.CONNACK)
         except ValueError as error:  # how `tls` says what is wrong with a certificate
-            raise BrokerError(f"the broker's certificate: {error}")
+            raise BrokerError("the broker's certificate: " + str(error).strip())
         packets.check_connack(flags, code)
         await self._send(packets.subscribe(_SUBSCRIPTION, self._down))
         high, low, code = await self._expect(packets.SUBACK)
