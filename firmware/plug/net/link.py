@@ -10,7 +10,7 @@ from micropython import const
 
 from plug.errors import BadFrame, BrokerError
 from plug.ledger import TAG_BYTES
-from plug.session import session_message
+from plug.wire import session_message
 
 QUEUE_LENGTH = const(16)
 SILENCE_MS = const(600_000)
