@@ -4,22 +4,20 @@ import asyncio
 
 
 class ScriptedStream:
-    """Gives chunks one after another, then ends, or (`stays_open`) waits; keeps what is written."""
+    """Gives chunks one after another, of each at most `piece` bytes at once, then ends; keeps what is written."""
 
-    def __init__(self, *chunks, stays_open=False):
+    def __init__(self, *chunks, piece=1 << 20):
         self.chunks = list(chunks)
+        self._piece = piece
         self.written = b""
         self.is_closed = False
-        self._stays_open = stays_open
 
     async def readinto(self, buffer):
         await asyncio.sleep(0)
-        while self._stays_open and not self.chunks:
-            await asyncio.sleep_ms(1)
         chunk = self.chunks.pop(0) if self.chunks else b""
         if chunk is None:  # readable, and yet nothing whole: as of a TLS record
             return None
-        taken = chunk[: len(buffer)]
+        taken = chunk[: min(len(buffer), self._piece)]
         if len(taken) < len(chunk):
             self.chunks.insert(0, chunk[len(taken) :])
         buffer[: len(taken)] = taken
