@@ -19,7 +19,7 @@ WAKE_MS = const(5_000)
 LONGEST_PAUSE_MS = const(60_000)
 RARE_PAUSE_MS = const(600_000)  # between two attempts that block the sampling of a closed contactor
 RESEND_MS = const(60_000)  # over a channel that loses messages
-GREET_MS = const(5_000)  # one greeting answers all that the relay has asked for meanwhile
+GREET_MS = const(3_000)  # one greeting answers all that the relay has asked for meanwhile
 _REPLIES = ("pong", "refused")
 
 
