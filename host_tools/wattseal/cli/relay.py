@@ -9,26 +9,27 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wattseal.cli import chain_options, serving
+from wattseal.cli import chain_options, link_options, serving
 from wattseal.errors import ConfigError
 from wattseal.protocol import signatures
 
 if TYPE_CHECKING:
     from wattseal.relay.chain import Gateway
     from wattseal.relay.links import Timings
+    from wattseal.relay.links.running import LinkSettings
     from wattseal.relay.service import Relay
 
 KEY_VARIABLE = "WATTSEAL_RELAY_KEY"
 RPC_VARIABLE = "WATTSEAL_RELAY_RPC"  # addresses often hold a key, which other users must not see in the process list
 
-EXAMPLES = """
+EXAMPLES = f"""
 Examples:
 
   export WATTSEAL_RELAY_KEY=0x... WATTSEAL_RELAY_RPC="https://one.example/KEY https://two.example"
@@ -39,7 +40,7 @@ Examples:
   wattseal relay --store relay.sqlite --contract 0x... --chain-id 31337 --rpc http://127.0.0.1:8545 --simulated-beacon http://127.0.0.1:8548
 
   wattseal relay --store relay.sqlite --contract 0x... --chain-id 100 --rpc http://127.0.0.1:8545 --trust-rpc
-
+{link_options.EXAMPLES}
 Exit codes: 0 stopped in order, 1 cannot start (one line on stderr says why), 2 wrong usage.
 """
 
@@ -48,9 +49,9 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RelaySettings:
-    """Where to listen (host and port, 0 for any free one), what to serve and where to keep it."""
+    """Where plugs and the API's users come in (host and port, 0 for any free one), what to serve and where to keep it."""
 
-    listen: tuple[str, int]
+    links: "LinkSettings"
     api: tuple[str, int]
     store: Path
     chain_id: int
@@ -89,7 +90,16 @@ def relay(
     simulated_beacon: chain_options.SimulatedBeacon = None,
     trust_rpc: chain_options.TrustRpc = False,
     timeout: chain_options.Timeout = 10,
-    listen: Annotated[str, typer.Option(help="Where plugs connect, HOST:PORT. Plugs on the LAN need 0.0.0.0:7140.")] = "127.0.0.1:7140",
+    listen: link_options.Listen = "127.0.0.1:7140",
+    broker: link_options.Broker = None,
+    mqtt_user: link_options.MqttUser = None,
+    mqtt_ca: link_options.MqttCa = None,
+    mqtt_cert: link_options.MqttCert = None,
+    mqtt_key: link_options.MqttKey = None,
+    mqtt_listen: link_options.MqttListen = None,
+    mqtt_users: link_options.MqttUsers = None,
+    shards: link_options.Shards = "00-ff",
+    serial: link_options.Serial = None,
     api: Annotated[str, typer.Option(help="Where the HTTP API listens, HOST:PORT.")] = "127.0.0.1:7141",
     poll: Annotated[float, typer.Option(min=0.01, help="Seconds between two looks at the chain.")] = 1,
     ping: Annotated[float, typer.Option(min=0.01, help="Seconds between two pings to a plug.")] = 60,
@@ -102,9 +112,10 @@ def relay(
 
     The key that pays for gas comes from the environment variable WATTSEAL_RELAY_KEY. When everything listens, one line of JSON goes to
     stdout: {"ready": true, "listen": "127.0.0.1:7140", "api": "127.0.0.1:7141"}. The log goes to stderr, one JSON object a line.
-    SIGTERM or SIGINT stop the relay in order.
+    With --mqtt-listen its address is there as "mqtt_listen". SIGTERM or SIGINT stop the relay in order.
     """
-    addresses = serving.address(listen), serving.address(api)
+    api_address = serving.address(api)
+    links = link_options.settings(listen, broker, mqtt_user, mqtt_ca, mqtt_cert, mqtt_key, mqtt_listen, mqtt_users, shards, serial)
     contract_address = _contract(contract)
     chain_settings = chain_options.settings(chain_id, rpc, beacon, light_client_store, checkpoint, simulated_beacon, trust_rpc, timeout)
     secret = _secret()
@@ -117,7 +128,7 @@ def relay(
     chain = connect(chain_settings)
     _log.info("the chain is read", extra={"basis": chain.basis, "upstreams": [upstream.name for upstream in chain.upstreams.all]})
     timings = Timings(poll_s=poll, ping_s=ping, time_s=time_every)
-    settings = RelaySettings(*addresses, store, chain_id, contract_address, timings)
+    settings = RelaySettings(links, api_address, store, chain_id, contract_address, timings)
     asyncio.run(run(settings, Gateway(chain, contract_address, secret)))
     sys.stdout.flush()
     # A gateway call may still wait minutes for the chain and would hold up the exit. It is safe to cut off and to repeat.
@@ -126,7 +137,7 @@ def relay(
 
 async def run(settings: RelaySettings, gateway: "Gateway") -> None:
     """Run a relay until SIGTERM or SIGINT. Raises StoreError, ConfigError or LinkError where it cannot start."""
-    from wattseal.relay.links.tcp import PlugServer
+    from wattseal.relay.links.running import links
     from wattseal.relay.service import Relay
     from wattseal.store import Store
 
@@ -136,12 +147,10 @@ async def run(settings: RelaySettings, gateway: "Gateway") -> None:
     with contextlib.closing(Store(settings.store)) as store:
         store.bind(settings.chain_id, settings.contract)
         service = Relay(settings.chain_id, settings.contract, store, gateway, settings.timings)
-        server = PlugServer(settings.chain_id, settings.contract, service, settings.timings)
         try:
-            listen = await server.start(*settings.listen)
-            await _serve(service, settings.api, stopped, lambda api: _say_ready(listen, api))
+            async with links(settings.links, settings.chain_id, settings.contract, service, settings.timings) as addresses:
+                await _serve(service, settings.api, stopped, lambda api: _say_ready({**addresses, "api": api}))
         finally:
-            await server.close()
             service.close()
 
 
@@ -176,6 +185,6 @@ async def _serve(service: "Relay", api: tuple[str, int], stopped: asyncio.Event,
         await answering
 
 
-def _say_ready(listen: tuple[str, int], api: tuple[str, int]) -> None:
-    sys.stdout.write(json.dumps({"ready": True, "listen": serving.written(listen), "api": serving.written(api)}) + "\n")
+def _say_ready(addresses: Mapping[str, tuple[str, int]]) -> None:
+    sys.stdout.write(json.dumps({"ready": True, **{name: serving.written(address) for name, address in addresses.items()}}) + "\n")
     sys.stdout.flush()
