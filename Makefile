@@ -14,8 +14,8 @@ help: ## list the targets
 
 setup: $(STAMPS)/venv $(STAMPS)/npm $(STAMPS)/micropython $(STAMPS)/typings ## fetch Python packages, anvil, MicroPython in two word sizes into build/
 
-demo: setup firmware ## replay five real charging sessions: plug, relay, gateway, chain
-	@$(BIN)/wattseal demo
+demo: setup firmware ## replay five real charging sessions: plug, relay, gateway, chain; LIE=receipt, balance or header: one, over a lying upstream
+	@$(BIN)/wattseal demo $(if $(LIE),--lie $(LIE))
 
 test: setup firmware ## run every test: firmware on both word sizes, host tools, contracts, end to end
 	@$(BIN)/pytest -n 2 --dist loadgroup tests
@@ -27,6 +27,7 @@ lint: setup firmware ## ruff, mypy, pyright against the ESP32's API, mpy-cross f
 	@cd firmware && ../$(NPM)/node_modules/.bin/pyright --warnings
 	@$(BIN)/python contracts/generate.py --check
 	@$(BIN)/python firmware/build.py generate --check
+	@$(BIN)/python docs/generate_asyncapi.py --check
 
 bench: setup firmware ## measure signing, hashing and gas; writes build/bench.json
 	@$(BIN)/python tests/bench.py
@@ -40,6 +41,7 @@ generate: $(STAMPS)/venv ## make the generated files again from their one source
 	@$(BIN)/python contracts/compile.py
 	@$(BIN)/python firmware/generate_comb_tables.py
 	@$(BIN)/python firmware/build.py generate
+	@$(BIN)/python docs/generate_asyncapi.py
 
 lock: ## pin every package that requirements.in brings
 	@rm -rf $(BUILD)/lock && $(PYTHON) -m venv $(BUILD)/lock && $(BUILD)/lock/bin/pip install --quiet --requirement $(SOURCES)/requirements.in

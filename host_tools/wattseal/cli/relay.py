@@ -4,33 +4,53 @@ import asyncio
 import contextlib
 import ipaddress
 import json
+import logging
 import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wattseal.cli import serving
+from wattseal.cli import chain_options, link_options, serving
 from wattseal.errors import ConfigError
 from wattseal.protocol import signatures
 
 if TYPE_CHECKING:
     from wattseal.relay.chain import Gateway
     from wattseal.relay.links import Timings
+    from wattseal.relay.links.running import LinkSettings
     from wattseal.relay.service import Relay
 
 KEY_VARIABLE = "WATTSEAL_RELAY_KEY"
+RPC_VARIABLE = "WATTSEAL_RELAY_RPC"  # addresses often hold a key, which other users must not see in the process list
+
+EXAMPLES = f"""
+Examples:
+
+  export WATTSEAL_RELAY_KEY=0x... WATTSEAL_RELAY_RPC="https://one.example/KEY https://two.example"
+
+  wattseal relay --store relay.sqlite --contract 0x... --chain-id 1 --beacon https://beacon.example --light-client-store mainnet.store
+  --checkpoint 0x... (the first time)
+
+  wattseal relay --store relay.sqlite --contract 0x... --chain-id 31337 --rpc http://127.0.0.1:8545 --simulated-beacon http://127.0.0.1:8548
+
+  wattseal relay --store relay.sqlite --contract 0x... --chain-id 100 --rpc http://127.0.0.1:8545 --trust-rpc
+{link_options.EXAMPLES}
+Exit codes: 0 stopped in order, 1 cannot start (one line on stderr says why), 2 wrong usage.
+"""
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class RelaySettings:
-    """Where to listen (host and port, 0 for any free one), what to serve and where to keep it."""
+    """Where plugs and the API's users come in (host and port, 0 for any free one), what to serve and where to keep it."""
 
-    listen: tuple[str, int]
+    links: "LinkSettings"
     api: tuple[str, int]
     store: str
     max_plugs: int
@@ -70,10 +90,25 @@ def relay(
             "in PGPASSWORD or ~/.pgpass, where no list of processes shows it.",
         ),
     ],
-    rpc: Annotated[str, typer.Option(help="JSON-RPC of the chain, http://...")],
+    rpc: Annotated[list[str], typer.Option(envvar=RPC_VARIABLE, help=chain_options.RPC_HELP)],
     contract: Annotated[str, typer.Option(help="Address of Wattseal.vy.")],
-    chain_id: Annotated[int, typer.Option(min=1, help="Chain id.")],
-    listen: Annotated[str, typer.Option(help="Where plugs connect, HOST:PORT. Plugs on the LAN need 0.0.0.0:7140.")] = "127.0.0.1:7140",
+    chain_id: chain_options.ChainId,
+    beacon: chain_options.Beacon = None,
+    light_client_store: chain_options.LightClientStore = None,
+    checkpoint: chain_options.Checkpoint = None,
+    simulated_beacon: chain_options.SimulatedBeacon = None,
+    trust_rpc: chain_options.TrustRpc = False,
+    timeout: chain_options.Timeout = 10,
+    listen: link_options.Listen = "127.0.0.1:7140",
+    broker: link_options.Broker = None,
+    mqtt_user: link_options.MqttUser = None,
+    mqtt_ca: link_options.MqttCa = None,
+    mqtt_cert: link_options.MqttCert = None,
+    mqtt_key: link_options.MqttKey = None,
+    mqtt_listen: link_options.MqttListen = None,
+    mqtt_users: link_options.MqttUsers = None,
+    shards: link_options.Shards = "00-ff",
+    serial: link_options.Serial = None,
     api: Annotated[str, typer.Option(help="Where the HTTP API listens, HOST:PORT.")] = "127.0.0.1:7141",
     poll: Annotated[float, typer.Option(min=0.01, help="Seconds between two looks at the chain.")] = 1,
     ping: Annotated[float, typer.Option(min=0.01, help="Seconds between two pings to a plug.")] = 60,
@@ -84,20 +119,29 @@ def relay(
 ) -> None:
     """Take receipts from plugs, verify, store and acknowledge them, and have them paid.
 
+    What the chain's servers say is believed only with its proof; one of --beacon, --simulated-beacon and --trust-rpc says what vouches
+    for headers. A server that is caught lying is named in the log and not asked again.
+
     The key that pays for gas comes from the environment variable WATTSEAL_RELAY_KEY. When everything listens, one line of JSON goes to
     stdout: {"ready": true, "listen": "127.0.0.1:7140", "api": "127.0.0.1:7141"}. The log goes to stderr, one JSON object a line.
-    SIGTERM or SIGINT stop the relay in order.
+    With --mqtt-listen its address is there as "mqtt_listen". SIGTERM or SIGINT stop the relay in order.
     """
-    addresses = serving.address(listen), serving.address(api)
+    api_address = serving.address(api)
+    links = link_options.settings(listen, broker, mqtt_user, mqtt_ca, mqtt_cert, mqtt_key, mqtt_listen, mqtt_users, shards, serial)
     contract_address = _contract(contract)
+    chain_settings = chain_options.settings(chain_id, rpc, beacon, light_client_store, checkpoint, simulated_beacon, trust_rpc, timeout)
     secret = _secret()
 
     from wattseal.gateway.client import Gateway
+    from wattseal.gateway.connect import connect
     from wattseal.relay.links import Timings
 
+    serving.log_to_stderr()
+    chain = connect(chain_settings)
+    _log.info("the chain is read", extra={"basis": chain.basis, "upstreams": [upstream.name for upstream in chain.upstreams.all]})
     timings = Timings(poll_s=poll, ping_s=ping, time_s=time_every)
-    settings = RelaySettings(*addresses, store, max_plugs, keep_interim_days, keep_sessions_days, chain_id, contract_address, timings)
-    asyncio.run(run(settings, Gateway(rpc, contract_address, chain_id, secret)))
+    settings = RelaySettings(links, api_address, store, max_plugs, keep_interim_days, keep_sessions_days, chain_id, contract_address, timings)
+    asyncio.run(run(settings, Gateway(chain, contract_address, secret)))
     sys.stdout.flush()
     # A gateway call may still wait minutes for the chain and would hold up the exit. It is safe to cut off and to repeat.
     os._exit(0)
@@ -105,26 +149,23 @@ def relay(
 
 async def run(settings: RelaySettings, gateway: "Gateway") -> None:
     """Run a relay until SIGTERM or SIGINT. Raises StoreError, ConfigError or LinkError where it cannot start."""
-    from wattseal.relay.links.tcp import PlugServer
+    from wattseal.relay.links.running import links
     from wattseal.relay.retention import Forgetting
     from wattseal.relay.service import Relay
     from wattseal.store import Store
 
-    serving.log_to_stderr()
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     with contextlib.closing(Store(settings.store, max_plugs=settings.max_plugs)) as store:
         store.bind(settings.chain_id, settings.contract)
         service = Relay(settings.chain_id, settings.contract, store, gateway, settings.timings)
-        server = PlugServer(settings.chain_id, settings.contract, service, settings.timings)
         forgetting = asyncio.create_task(Forgetting(store, settings.keep_interim_days, settings.keep_sessions_days).run())
         try:
-            listen = await server.start(*settings.listen)
-            await _serve(service, settings.api, stopped, lambda api: _say_ready(listen, api))
+            async with links(settings.links, settings.chain_id, settings.contract, service, settings.timings) as addresses:
+                await _serve(service, settings.api, stopped, lambda api: _say_ready({**addresses, "api": api}))
         finally:
             forgetting.cancel()
-            await server.close()
             service.close()
 
 
@@ -159,6 +200,6 @@ async def _serve(service: "Relay", api: tuple[str, int], stopped: asyncio.Event,
         await answering
 
 
-def _say_ready(listen: tuple[str, int], api: tuple[str, int]) -> None:
-    sys.stdout.write(json.dumps({"ready": True, "listen": serving.written(listen), "api": serving.written(api)}) + "\n")
+def _say_ready(addresses: Mapping[str, tuple[str, int]]) -> None:
+    sys.stdout.write(json.dumps({"ready": True, **{name: serving.written(address) for name, address in addresses.items()}}) + "\n")
     sys.stdout.flush()
