@@ -20,6 +20,7 @@ import bench_embit
 import bench_gas
 import bench_gateway
 import bench_light_client
+import bench_relay
 import bench_resources
 import differential
 import instructions
@@ -167,6 +168,11 @@ def store() -> Iterator[Row]:
     yield Row("receipts stored, one commit each", "1/s", RECEIPTS / stored_s, "write and fsync", RECEIPTS / appended_s)
 
 
+def relay() -> Iterator[Row]:
+    for found in bench_relay.figures(FOLDER):
+        yield Row(found.name, found.unit, found.value, found.beside, found.beside_value)
+
+
 def simulator() -> Iterator[Row]:
     with Replay(FOLDER / "replay", START) as replay:
         page = replay.connected()
@@ -230,6 +236,7 @@ def main() -> None:
         "random cases": random_cases,
         "gas": gas,
         "store": store,
+        "the way of a receipt": relay,
         "the gateway's proofs": gateway,
         "the light client": light_client,
         "simulator": simulator,

@@ -17,7 +17,8 @@ from eth_account import Account
 from wattseal.errors import GatewayError, ProofError, Reverted, RpcError, SubmissionError
 from wattseal.gateway import contract, fees
 from wattseal.gateway.blocks import next_base_fee
-from wattseal.gateway.chain import Chain, Executed
+from wattseal.gateway.chain import Chain
+from wattseal.gateway.executed import Executed
 from wattseal.gateway.proofs import TransactionReceipt
 from wattseal.gateway.rpc import Rpc, quantity, to_hex
 from wattseal.gateway.transaction_log import MemoryTransactionLog, Signed, TransactionLog
