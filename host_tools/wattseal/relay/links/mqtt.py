@@ -27,6 +27,7 @@ INBOX = 4096  # messages of all plugs that are not dealt with yet
 PLUG_INBOX = 256  # those of one plug
 GREET_EVERY_S = 5  # at most, one plug
 GREETS_PER_S = 200  # when the broker is back
+REFRESH_S = 6 * 3600  # a broker whose queue is full drops messages and tells nobody, so each plug starts over now and then
 LONGEST_PAUSE_S = 60
 ALL_SHARDS = range(256)
 
@@ -50,7 +51,7 @@ class _Peer:
         self.is_worked = False
         self.too_fast = False
         self.heard_s = 0.0
-        self.greeted_s: float = -GREET_EVERY_S
+        self.greeted_s: float = -GREET_EVERY_S  # or when it said hello by itself
 
     @property
     def name(self) -> str:
@@ -151,6 +152,7 @@ class MqttLink:
                 # Nobody knows what the plugs said meanwhile: each has to start over.
                 known = [peer for peer in self._peers.values() if peer.connection is not None]
                 for peer in known:
+                    peer.greeted_s = -GREET_EVERY_S
                     await self._end(peer, peer.connection)
                 if loop.time() - since_s > LONGEST_PAUSE_S:
                     pause_s = 1.0
@@ -239,6 +241,7 @@ class MqttLink:
         if frame["type"] == Hello.type:
             await self._end(peer, connection)
             connection = peer.connection = Connection(peer.name, peer.wire, self._timings)
+            peer.greeted_s = asyncio.get_running_loop().time()
         elif connection is None:
             if frame["type"] != Gone.type:
                 await self._greet(peer)
@@ -303,6 +306,8 @@ class MqttLink:
             await self._end(peer, connection)
         elif peer.too_fast and peer.pace.is_rested(now_s):
             peer.too_fast = False
+            await self._greet(peer)
+        elif connection is not None and now_s - peer.greeted_s > REFRESH_S:
             await self._greet(peer)
         elif connection is not None:
             try:
