@@ -2,6 +2,7 @@
 
 import os
 import select
+import shutil
 import threading
 import tty
 from collections.abc import Iterator
@@ -10,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from wattseal.demo.processes import SimulatedPlug
+from wattseal.demo.driver import Driver
+from wattseal.demo.processes import RelayProcess, SimulatedPlug
 from wattseal.demo.replay import Replay
 from wattseal.protocol.typed_data import FLAG_FINAL
 from wattseal.relay.links.users import make_user
 
+from tests.e2e.bench import Bench
 from tests.e2e.brokers import Mosquitto, free_port, needs_mosquitto
 from tests.e2e.test_charge import ARRIVAL, Visit
 
@@ -57,25 +60,25 @@ def test_a_charge_by_a_broker_that_dies_and_a_relay_that_dies(tmp_path: Path, mo
 
 def test_a_charge_by_the_relay_s_own_broker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     port, users = free_port(), tmp_path / "users"
-    make_user(users, "nobody")
-    with Replay(tmp_path / "replay", ARRIVAL) as first:  # tells the plug's id: a password needs it
-        plug = first.connected()["plug"]
-    password = make_user(users, plug.removeprefix("0x"))
+    bench = Bench(tmp_path / "first")  # makes the plug's key: its id is its name at the broker
+    plug = bench.hello["plug"].removeprefix("0x")
+    bench.close()
     monkeypatch.setenv("WATTSEAL_MQTT_LISTEN", f"127.0.0.1:{port}")
     monkeypatch.setenv("WATTSEAL_MQTT_USERS", str(users))
-    relay = {"link": "mqtt", "host": "127.0.0.1", "port": port, "user": plug.removeprefix("0x"), "password": password}
-    flash = tmp_path / "replay" / "flash"
-    kept = {path.name: path.read_bytes() for path in flash.iterdir() if path.name != "config.json"}
+    relay = {"link": "mqtt", "host": "127.0.0.1", "port": port, "user": plug, "password": make_user(users, plug)}
 
     class SamePlug(LinkedReplay):
+        def start_relay(self) -> RelayProcess:
+            """Its broker lets a plug say ten things a second: answers to the usual pings would be too many."""
+            return RelayProcess(self._folder, self._upstreams, self.beacon, self.contract, self._relay_key, 0, ping_s=5)
+
         def start_plug(self, car: dict[str, int] | None = None) -> SimulatedPlug:
-            flash.mkdir(exist_ok=True)
-            for name, data in kept.items():
-                (flash / name).write_bytes(data)
+            shutil.copytree(tmp_path / "first/flash", self._folder / "flash", dirs_exist_ok=True)
             return super().start_plug(car)
 
     with SamePlug(tmp_path / "replay", relay) as replay:
-        visit = Visit(replay, 600)
+        visit = Visit(replay, 400)
+        visit.wait_for_receipt()
         state = visit.wait_for_receipt(FLAG_FINAL)
         visit.check_paid(state["true_mwh"] / 1000)
 
@@ -107,10 +110,37 @@ def cable() -> Iterator[tuple[str, str]]:
                 os.close(end)
 
 
+class SerialVisit(Visit):
+    """A line takes its time: the plug's goes on while the driver waits for an answer."""
+
+    def __init__(self, replay: Replay, energy_wh: int) -> None:
+        is_started = threading.Event()
+
+        def run() -> None:
+            while not is_started.is_set():
+                replay.plug.run(0.1)
+
+        running = threading.Thread(target=run)
+        start = Driver.start
+
+        def start_while_time_passes(driver: Driver, *arguments: Any) -> str:
+            running.start()
+            try:
+                return start(driver, *arguments)
+            finally:
+                is_started.set()
+                running.join()
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Driver, "start", start_while_time_passes)
+            super().__init__(replay, energy_wh)
+
+
 def test_a_charge_on_a_serial_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with cable() as (relays, plugs):
         monkeypatch.setenv("WATTSEAL_SERIAL", relays)
         with LinkedReplay(tmp_path / "replay", {"link": "serial"}, {"link_line": plugs}) as replay:
-            visit = Visit(replay, 600)
+            visit = SerialVisit(replay, 400)
+            visit.wait_for_receipt()
             state = visit.wait_for_receipt(FLAG_FINAL)
             visit.check_paid(state["true_mwh"] / 1000)
