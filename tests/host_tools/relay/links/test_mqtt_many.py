@@ -95,9 +95,7 @@ async def test_a_thousand_plugs_at_once_are_each_acknowledged_in_little_memory(a
 
 
 @pytest.mark.parametrize("is_flooded", [False, True])
-async def test_a_flood_does_not_delay_the_others(
-    at_broker: MqttRelay, others: Crowd, monkeypatch: pytest.MonkeyPatch, is_flooded: bool
-) -> None:
+async def test_a_flood_does_not_delay_the_others(at_broker: MqttRelay, others: Crowd, monkeypatch: pytest.MonkeyPatch, is_flooded: bool) -> None:
     """Time is counted in messages dealt with between a receipt's arrival and its turn: at most one of each plug, however many the loud one sends."""
     turns: list[bytes] = []
     arrived: dict[bytes, int] = {}
