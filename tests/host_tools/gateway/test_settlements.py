@@ -8,9 +8,9 @@ from wattseal.gateway import contract as wattseal
 from wattseal.gateway import settlements
 from wattseal.gateway.client import Gateway
 from wattseal.gateway.contract import balance_slot, call_data
+from wattseal.gateway.mempool import Limits
 from wattseal.gateway.rpc import Rpc, to_hex
 from wattseal.gateway.settlements import Finality
-from wattseal.gateway.submit import Limits
 from wattseal.gateway.types import Claim, Sent, Settlement
 from wattseal.protocol.messages import due
 

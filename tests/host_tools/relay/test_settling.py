@@ -13,9 +13,10 @@ from wattseal.errors import GatewayError
 from wattseal.gateway.chain import Chain
 from wattseal.gateway.client import Gateway
 from wattseal.gateway.contract import call_data, event_topic
+from wattseal.gateway.mempool import Limits
 from wattseal.gateway.rpc import Rpc, to_hex
 from wattseal.gateway.settlements import Finality
-from wattseal.gateway.submit import Limits, deploy
+from wattseal.gateway.submit import deploy
 from wattseal.protocol import signatures
 from wattseal.protocol.messages import ReceiptMessage, SessionMessage, Voucher, due
 from wattseal.relay.chain import ChainThreads
