@@ -9,25 +9,25 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wattseal.cli import chain_options, serving, settle_options
+from wattseal.cli import chain_options, link_options, serving, settle_options
 
 if TYPE_CHECKING:
     from wattseal.gateway.transaction_log import TransactionLog
     from wattseal.relay.chain import Gateway
-    from wattseal.relay.link import Timings
+    from wattseal.relay.links import Timings
+    from wattseal.relay.links.running import LinkSettings
     from wattseal.relay.service import Relay
     from wattseal.relay.settle_policy import SettlePolicy
 
 RPC_VARIABLE = "WATTSEAL_RELAY_RPC"  # addresses often hold a key, which other users must not see in the process list
 
-EXAMPLES = """
+EXAMPLES = f"""
 Examples:
 
   export WATTSEAL_RELAY_KEY=0x... WATTSEAL_RELAY_RPC="https://one.example/KEY https://two.example"
@@ -42,7 +42,7 @@ Examples:
   wattseal relay --store relay.sqlite --contract 0x... --chain-id 31337 --rpc http://127.0.0.1:8545 --simulated-beacon http://127.0.0.1:8548
 
   wattseal relay --store relay.sqlite --contract 0x... --chain-id 100 --rpc http://127.0.0.1:8545 --trust-rpc
-
+{link_options.EXAMPLES}
 Exit codes: 0 stopped in order, 1 cannot start (one line on stderr says why), 2 wrong usage.
 """
 
@@ -51,11 +51,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RelaySettings:
-    """Where to listen (host and port, 0 for any free one), what to serve and where to keep it."""
+    """Where plugs and the API's users come in (host and port, 0 for any free one), what to serve and where to keep it."""
 
-    listen: tuple[str, int]
+    links: "LinkSettings"
     api: tuple[str, int]
-    store: Path
+    store: str
+    max_plugs: int
+    keep_interim_days: int
+    keep_sessions_days: int
     chain_id: int
     contract: bytes
     timings: "Timings"
@@ -69,7 +72,14 @@ def _contract(text: str) -> bytes:
 
 
 def relay(
-    store: Annotated[Path, typer.Option(help="SQLite file for vouchers, receipts and settlements; made if missing.")],
+    store: Annotated[
+        str,
+        typer.Option(
+            envvar="WATTSEAL_STORE",
+            help="SQLite file for vouchers, receipts and settlements, made if missing; or postgresql://USER@HOST/DATABASE, with the password "
+            "in PGPASSWORD or ~/.pgpass, where no list of processes shows it.",
+        ),
+    ],
     rpc: Annotated[list[str], typer.Option(envvar=RPC_VARIABLE, help=chain_options.RPC_HELP)],
     contract: Annotated[str, typer.Option(help="Address of Wattseal.vy.")],
     chain_id: chain_options.ChainId,
@@ -79,7 +89,16 @@ def relay(
     simulated_beacon: chain_options.SimulatedBeacon = None,
     trust_rpc: chain_options.TrustRpc = False,
     timeout: chain_options.Timeout = 10,
-    listen: Annotated[str, typer.Option(help="Where plugs connect, HOST:PORT. Plugs on the LAN need 0.0.0.0:7140.")] = "127.0.0.1:7140",
+    listen: link_options.Listen = "127.0.0.1:7140",
+    broker: link_options.Broker = None,
+    mqtt_user: link_options.MqttUser = None,
+    mqtt_ca: link_options.MqttCa = None,
+    mqtt_cert: link_options.MqttCert = None,
+    mqtt_key: link_options.MqttKey = None,
+    mqtt_listen: link_options.MqttListen = None,
+    mqtt_users: link_options.MqttUsers = None,
+    shards: link_options.Shards = "00-ff",
+    serial: link_options.Serial = None,
     api: Annotated[str, typer.Option(help="Where the HTTP API listens, HOST:PORT.")] = "127.0.0.1:7141",
     poll: Annotated[float, typer.Option(min=0.01, help="Seconds between two looks at the chain.")] = 1,
     ping: Annotated[float, typer.Option(min=0.01, help="Seconds between two pings to a plug.")] = 60,
@@ -94,6 +113,9 @@ def relay(
     interim_every: settle_options.InterimEvery = 86_400,
     interim_risk: settle_options.InterimRisk = None,
     max_base_fee: settle_options.MaxBaseFee = None,
+    max_plugs: Annotated[int, typer.Option(min=1, help="For how many plugs anything is kept.")] = 1000,
+    keep_interim_days: Annotated[int, typer.Option(min=1, help="Days after settlement until interim receipts are deleted.")] = 90,
+    keep_sessions_days: Annotated[int, typer.Option(min=1, help="Days after settlement until all of a session is deleted.")] = 3653,
 ) -> None:
     """Take receipts from plugs, verify, store and acknowledge them, and have them paid.
 
@@ -103,9 +125,10 @@ def relay(
     The key that pays for gas comes from an encrypted file, or from the environment variable WATTSEAL_RELAY_KEY. Several relays may share a
     store on PostgreSQL, each with a key of its own. When everything listens, one line of JSON goes to
     stdout: {"ready": true, "listen": "127.0.0.1:7140", "api": "127.0.0.1:7141"}. The log goes to stderr, one JSON object a line.
-    SIGTERM or SIGINT stop the relay in order.
+    With --mqtt-listen its address is there as "mqtt_listen". SIGTERM or SIGINT stop the relay in order.
     """
-    addresses = serving.address(listen), serving.address(api)
+    api_address = serving.address(api)
+    links = link_options.settings(listen, broker, mqtt_user, mqtt_ca, mqtt_cert, mqtt_key, mqtt_listen, mqtt_users, shards, serial)
     contract_address = _contract(contract)
     chain_settings = chain_options.settings(chain_id, rpc, beacon, light_client_store, checkpoint, simulated_beacon, trust_rpc, timeout)
     counts = settle_options.when_settled(finality, trust_rpc)
@@ -114,14 +137,14 @@ def relay(
     from wattseal.gateway.client import Gateway
     from wattseal.gateway.connect import connect
     from wattseal.gateway.settlements import Finality
-    from wattseal.relay.link import Timings
+    from wattseal.relay.links import Timings
 
     serving.log_to_stderr()
     chain = connect(chain_settings)
     _log.info("the chain is read", extra={"basis": chain.basis, "upstreams": [upstream.name for upstream in chain.upstreams.all]})
     timings = Timings(poll_s=poll, ping_s=ping, time_s=time_every)
     policy = settle_options.policy(settle_batch, settle_wait, interim_every, interim_risk, max_base_fee)
-    settings = RelaySettings(*addresses, store, chain_id, contract_address, timings, policy)
+    settings = RelaySettings(links, api_address, store, max_plugs, keep_interim_days, keep_sessions_days, chain_id, contract_address, timings, policy)
     limits = settle_options.limits(max_fee, stuck_after)
     asyncio.run(run(settings, lambda log: Gateway(chain, contract_address, secret, log=log, limits=limits, finality=Finality(counts))))
     sys.stdout.flush()
@@ -134,22 +157,23 @@ async def run(settings: RelaySettings, gateway: Callable[["TransactionLog"], "Ga
 
     Raises StoreError, ConfigError or LinkError where it cannot start.
     """
-    from wattseal.relay.link import PlugServer
+    from wattseal.relay.links.running import links
+    from wattseal.relay.retention import Forgetting
     from wattseal.relay.service import Relay
     from wattseal.store import Store
 
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    with contextlib.closing(Store(settings.store)) as store:
+    with contextlib.closing(Store(settings.store, max_plugs=settings.max_plugs)) as store:
         store.bind(settings.chain_id, settings.contract)
         service = Relay(settings.chain_id, settings.contract, store, gateway(store), settings.timings, settings.policy)
-        server = PlugServer(settings.chain_id, settings.contract, service, settings.timings)
+        forgetting = asyncio.create_task(Forgetting(store, settings.keep_interim_days, settings.keep_sessions_days).run())
         try:
-            listen = await server.start(*settings.listen)
-            await _serve(service, settings.api, stopped, lambda api: _say_ready(listen, api))
+            async with links(settings.links, settings.chain_id, settings.contract, service, settings.timings) as addresses:
+                await _serve(service, settings.api, stopped, lambda api: _say_ready({**addresses, "api": api}))
         finally:
-            await server.close()
+            forgetting.cancel()
             service.close()
 
 
@@ -184,6 +208,6 @@ async def _serve(service: "Relay", api: tuple[str, int], stopped: asyncio.Event,
         await answering
 
 
-def _say_ready(listen: tuple[str, int], api: tuple[str, int]) -> None:
-    sys.stdout.write(json.dumps({"ready": True, "listen": serving.written(listen), "api": serving.written(api)}) + "\n")
+def _say_ready(addresses: Mapping[str, tuple[str, int]]) -> None:
+    sys.stdout.write(json.dumps({"ready": True, **{name: serving.written(address) for name, address in addresses.items()}}) + "\n")
     sys.stdout.flush()

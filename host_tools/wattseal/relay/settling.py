@@ -13,7 +13,7 @@ from wattseal.gateway.types import Claim, Sent, Settlement
 from wattseal.protocol.messages import Voucher, due, to_hex
 from wattseal.protocol.typed_data import START_WINDOW_S
 from wattseal.relay.chain import ChainThreads, Gateway
-from wattseal.relay.link import Timings
+from wattseal.relay.links import Timings
 from wattseal.relay.settle_policy import SettlePolicy, at_risk
 from wattseal.store import SettlementRecord, Store, Unsettled
 
