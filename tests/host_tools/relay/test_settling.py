@@ -328,6 +328,8 @@ async def test_a_reorganisation_between_two_looks(site: Site) -> None:
         site.mine(2)
         await settler.settle_due()
         assert site.states(charge) == ["included"]
+        (record,) = site.store.settlements(charge.session)
+        assert site.rpc.call("eth_getTransactionReceipt", to_hex(record.tx_hash or b""))["blockHash"] == to_hex(record.block_hash or b"")
         await site.settle_all(settler)
     site.check_once_and_only_once()
 
