@@ -440,6 +440,8 @@ def test_what_a_reorganisation_undid_is_not_let_go_of(sender, manual_mining):
     chain = trusting(sender.url)
     chain.finalized = lambda: chain.headers.by_number(final[0])
     sender.restart(chain=chain)
+    sender.send()
+    sender.mine()
     snapshot = sender.rpc.call("evm_snapshot")
     sent = sender.send()
     sender.mine()
