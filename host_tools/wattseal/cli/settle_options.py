@@ -10,7 +10,7 @@ from wattseal import keys
 from wattseal.errors import ConfigError
 
 if TYPE_CHECKING:
-    from wattseal.gateway.submit import Limits
+    from wattseal.gateway.mempool import Limits
     from wattseal.relay.settle_policy import SettlePolicy
 
 KEY_VARIABLE = "WATTSEAL_RELAY_KEY"
@@ -68,7 +68,7 @@ def when_settled(finality: WhenSettled | None, trust_rpc: bool) -> WhenSettled:
 
 def limits(max_fee_gwei: int, stuck_after_s: int) -> "Limits":
     """Return what a transaction may cost."""
-    from wattseal.gateway.submit import Limits
+    from wattseal.gateway.mempool import Limits
 
     return Limits(max_fee_wei=max_fee_gwei * GWEI, stuck_s=stuck_after_s)
 

@@ -40,7 +40,7 @@ def render(relay: Relay, session: bytes) -> HTMLResponse:
         live=_live(relay, session, voucher.plug),
         receipts=_last_receipts(relay, session),
         count=relay.store.count_receipts(session),
-        settlements=[one for one in relay.store.settlements(session) if one.tx_hash is not None],
+        settlements=[one for one in relay.store.settlements(session) if one.total_paid is not None and one.block_number is not None],
         refund_from=voucher.validUntil + GRACE_S + 1,
         qr=bill and _qr(bill),
         chain_id=relay.chain_id,

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
 from wattseal.errors import GatewayError, StoreError
-from wattseal.gateway.contract import STATUS_CLOSED, STATUS_OPEN
+from wattseal.gateway.contract import MAX_CLAIMS, STATUS_CLOSED, STATUS_OPEN
 from wattseal.gateway.types import Claim, Sent, Settlement
 from wattseal.protocol.messages import Voucher, due, to_hex
 from wattseal.protocol.typed_data import START_WINDOW_S
@@ -63,14 +63,17 @@ class Settler:
 
     async def run(self) -> None:
         """Settle every session that is due, for ever: at once when a final receipt comes, else every poll interval."""
+        pause_s = self._timings.poll_s
         while True:
             self._due.clear()
             try:
                 await self.settle_due()
+                pause_s = self._timings.poll_s
             except (StoreError, GatewayError) as error:
-                _log.error("cannot settle", extra={"code": error.code, "why": str(error)})
+                _log.error("cannot settle", extra={"code": error.code, "why": str(error), "again_in_s": pause_s})
+                pause_s = min(2 * pause_s, _LONGEST_PAUSE * self._timings.poll_s)
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._timings.poll_s):
+                async with asyncio.timeout(pause_s):
                     await self._due.wait()
 
     async def settle_due(self) -> None:
@@ -84,14 +87,15 @@ class Settler:
             self._money_at_risk[entry.session.voucher.token] += at_risk(entry)
         self._pauses = {entry.session.session: self._pauses[entry.session.session] for entry in unsettled if entry.session.session in self._pauses}
         now = time.monotonic()
-        awake = [entry for entry in unsettled if self._pauses.get(entry.session.session, (0.0, 0.0))[0] <= now]
+        free = [entry for entry in unsettled if entry.leased_by in (None, self._worker)]
+        awake = [entry for entry in free if self._pauses.get(entry.session.session, (0.0, 0.0))[0] <= now]
         chosen = [entry for entry in awake if entry.in_flight]
         waiting = [entry for entry in awake if not entry.in_flight]
         if waiting:
             chain_time = await self._chain.ask(self._gateway.head_timestamp)
-            base_fee_wei = await self._chain.ask(self._gateway.base_fee_wei)
+            base_fee_wei = 0 if self._policy.max_base_fee_wei is None else await self._chain.ask(self._gateway.base_fee_wei)
             known = [entry for entry in waiting if entry.message.receipt.asOf <= chain_time]
-            chosen += self._policy.choose(known, time.time(), chain_time, base_fee_wei)
+            chosen += self._policy.choose(known, time.time(), chain_time, base_fee_wei)[:MAX_CLAIMS]  # the rest for the next transaction, or worker
         await self._lease([entry.session.session for entry in chosen])
         await self._step([entry for entry in chosen if entry.session.session in self._leased])
 
@@ -104,7 +108,7 @@ class Settler:
     async def _step(self, entries: Sequence[Unsettled]) -> None:
         claims = []
         for entry in entries:
-            if due(entry.session.voucher, entry.message.receipt) or not await self._nothing_due(entry):
+            if entry.in_flight or due(entry.session.voucher, entry.message.receipt) or not await self._nothing_due(entry):
                 claims.append((entry, Claim(entry.session.voucher, entry.message.receipt, entry.message.signature)))
         # also without claims: a transaction that is included, but not final, may have to be sent again
         steps = await self._chain.ask(self._gateway.settle_many, [claim for _, claim in claims])
