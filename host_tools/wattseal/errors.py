@@ -185,6 +185,17 @@ class PlugRefused(LinkError):
         self.plug_code = plug_code
 
 
+class RelayRefused(LinkError):
+    """A relay, or the plug behind it, refused what its HTTP API was asked; `relay_code` is the code that it gave."""
+
+    code = "relay_refused"
+
+    def __init__(self, message: str, relay_code: str) -> None:
+        """Keep the code as it came."""
+        super().__init__(message)
+        self.relay_code = relay_code
+
+
 # -- disk, chain, settings ------------------------------------------------------------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -164,7 +165,7 @@ async def _receipts(request: Request) -> Response:
 
 
 async def _session_page(request: Request) -> Response:
-    return page.render(_relay(request), _path_bytes(request, "session", 32))
+    return await run_in_threadpool(page.render, _relay(request), _path_bytes(request, "session", 32))
 
 
 async def _quarantine(request: Request) -> Response:

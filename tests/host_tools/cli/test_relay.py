@@ -70,6 +70,19 @@ def test_it_says_when_it_is_ready_serves_and_stops_in_order(tmp_path: Path, numb
     assert KEY[2:] not in log
 
 
+def test_drivers_get_an_address_of_their_own(tmp_path: Path) -> None:
+    environment = os.environ | {"WATTSEAL_RELAY_KEY": KEY}
+    arguments = command(tmp_path, drivers="127.0.0.1:0")
+    with subprocess.Popen(arguments, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout
+        ready = json.loads(process.stdout.readline())
+        assert httpx.get(f"http://{ready['api']}/plugs").status_code == 200
+        assert httpx.get(f"http://{ready['drivers']}/plugs").status_code == 404
+        assert httpx.get(f"http://{ready['drivers']}/sessions/0x{'00' * 32}/page").json()["code"] == "unknown_session"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE_S) == 0
+
+
 def test_it_takes_receipts_while_no_beacon_node_answers(tmp_path: Path) -> None:
     nobody = "http://127.0.0.1:9"
     follow = ("--rpc", nobody, "--beacon", nobody, "--light-client-store", str(tmp_path / "mainnet.store"), "--checkpoint", "0x" + "ab" * 32)
