@@ -1,6 +1,6 @@
 """A breaker, the plugs behind it, their cars and the wires to the relay, in seconds: what the planner of a site is tried against.
 
-A plug does here what the firmware does (docs/protocol.md, docs/guard.md) as far as a site can see it; tests/e2e/test_sites.py tries the firmware itself.
+A plug does here what the firmware does (docs/protocol.md, docs/guard.md) as far as a site can see it; tests/e2e/test_sites.py tries the real one.
 """
 
 from collections import deque

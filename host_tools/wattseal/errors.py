@@ -162,6 +162,12 @@ class NoOffer(LinkError):
     code = "no_offer"
 
 
+class InSite(LinkError):
+    """The plug's budget is planned with those of the others behind its breaker."""
+
+    code = "in_site"
+
+
 class PlugRefused(LinkError):
     """The plug refused a voucher or a stop; `plug_code` is its own code (docs/protocol.md, "What the plug refuses")."""
 

@@ -29,6 +29,7 @@ _STATUS_OF_CODE = {
     "not_enrolled": 404,
     "no_offer": 409,
     "retired": 409,
+    "in_site": 409,
     "malformed": 422,
     "bad_signature": 422,
     "plug_offline": 504,
@@ -52,6 +53,8 @@ def make_app(relay: Relay, loopback_only: bool) -> Starlette:
         Route("/sessions/{session}/receipts", _receipts),
         Route("/sessions/{session}/stop", _stop, methods=["POST"]),
         Route("/quarantine", _quarantine),
+        Route("/sites", _sites),
+        Route("/plugs/{plug}/departure", _departure, methods=["POST"]),
     ]
     app = Starlette(
         routes=routes,
@@ -161,6 +164,20 @@ async def _receipts(request: Request) -> Response:
 
 async def _quarantine(request: Request) -> Response:
     return JSONResponse({"quarantine": [_hexed(asdict(entry)) for entry in _relay(request).store.quarantined()]})
+
+
+async def _sites(request: Request) -> Response:
+    return JSONResponse({"sites": _relay(request).sites.pages()})
+
+
+async def _departure(request: Request) -> Response:
+    plug = _path_bytes(request, "plug", 20)
+    _check_json_type(request)
+    departs_at = (await _body(request, "departs_at"))["departs_at"]
+    if type(departs_at) is not int or not 0 < departs_at < 1 << 40:
+        raise Malformed(f"departs_at is {departs_at!r:.40}: a UTC second")
+    _relay(request).sites.wish(plug, departs_at)
+    return JSONResponse({"plug": to_hex(plug)}, 202)
 
 
 # -- reading and writing --------------------------------------------------------------------------------------------------------------

@@ -55,6 +55,7 @@ class Connection:
         self.status: Status | None = None
         self.health: Health | None = None
         self.clock_set = asyncio.Event()  # a `time` was sent
+        self.pings = 0  # sent
         self._writer = writer
         self._timings = timings
         self._tasks: set[asyncio.Task[None]] = set()
@@ -70,6 +71,7 @@ class Connection:
 
     async def send(self, message: Message) -> None:
         """Send a message. Raises PlugOffline where the plug is gone or does not read; the connection is dropped then."""
+        self.pings += isinstance(message, Ping)
         try:
             async with asyncio.timeout(self._timings.send_s):
                 self._writer.write(framing.encode(message.frame()))

@@ -6,11 +6,13 @@ crash but the store: the plug sends again what was not acknowledged, and what wa
 
 import asyncio
 import logging
+from collections.abc import Iterable
 from contextlib import suppress
 
 from wattseal.errors import (
     Conflict,
     GatewayError,
+    InSite,
     NoOffer,
     NotEnrolled,
     PlugOffline,
@@ -24,6 +26,7 @@ from wattseal.gateway.contract import STATUS_OPEN
 from wattseal.protocol.eip712 import domain_separator
 from wattseal.protocol.messages import (
     Ack,
+    Budget,
     Command,
     Enrolment,
     EnrolMessage,
@@ -31,6 +34,7 @@ from wattseal.protocol.messages import (
     Lock,
     Offer,
     PlugMessage,
+    Pong,
     ReceiptMessage,
     Refused,
     RetiredMessage,
@@ -48,6 +52,8 @@ from wattseal.protocol.signatures import check_signer
 from wattseal.relay.chain import ChainThreads, Gateway
 from wattseal.relay.link import Connection, Timings
 from wattseal.relay.settling import Settler
+from wattseal.relay.site_control import SiteControl
+from wattseal.relay.sites import Site
 from wattseal.relay.verify import check_enrolment, check_receipt, check_retirement, check_session
 from wattseal.store import Added, Store
 
@@ -60,7 +66,7 @@ _log = logging.getLogger(__name__)
 class Relay:
     """The relay of one chain and contract. A `PlugHandler`; what the API offers is here too."""
 
-    def __init__(self, chain_id: int, contract: bytes, store: Store, gateway: Gateway, timings: Timings) -> None:
+    def __init__(self, chain_id: int, contract: bytes, store: Store, gateway: Gateway, timings: Timings, sites: Iterable[Site] = ()) -> None:
         self.chain_id = chain_id
         self.contract = contract
         self.store = store
@@ -70,6 +76,7 @@ class Relay:
         self._gateway = gateway
         self._timings = timings
         self._locks: dict[Connection, tuple[bytes, asyncio.Task[None]]] = {}
+        self.sites = SiteControl(sites, store)
         self.settler = Settler(store, gateway, self._chain, timings, self._say_settled)
 
     def close(self) -> None:
@@ -116,7 +123,9 @@ class Relay:
             await self.connection(voucher.plug).ask(StopMessage(session, signature), session)
 
     async def command(self, plug: bytes, command: Command) -> None:
-        """Hand the host's command to a plug; its next status shows what came of it. Raises UnknownPlug or PlugOffline."""
+        """Hand the host's command to a plug; its next status shows what came of it. Raises UnknownPlug, PlugOffline or InSite."""
+        if isinstance(command, Budget) and self.sites.controls(plug):
+            raise InSite(f"plug {to_hex(plug)} is behind a site's breaker: its budget is the site's, and another one might exceed the breaker")
         await self.connection(plug).send(command)
 
     async def enrol(self, plug: bytes, epoch: int | None) -> Enrolment:
@@ -166,6 +175,7 @@ class Relay:
         self.connections[connection.plug] = connection
         _log.info("plug connected", extra={"plug": to_hex(connection.plug), "peer": connection.peer})
         connection.spawn(self._keep_time(connection))
+        self.sites.connected(connection)
         for plug in self.store.identities(connection.plug):
             await self._tell_settled(connection, plug)
         unfinished = self.store.unfinished(connection.plug)
@@ -177,6 +187,7 @@ class Relay:
         self._unwatch_lock(connection)
         if self.connections.get(connection.plug) is connection:
             del self.connections[connection.plug]
+        self.sites.disconnected(connection)
         _log.info("plug disconnected", extra={"plug": to_hex(connection.plug), "peer": connection.peer})
 
     async def received(self, connection: Connection, message: PlugMessage) -> None:
@@ -199,6 +210,9 @@ class Relay:
             case Refused():
                 _log.warning("the plug refused", extra={"peer": connection.peer, "code": message.code, "why": message.message})
                 connection.declined(message)
+                self.sites.refused(connection, message)
+            case Pong():
+                self.sites.answered(connection)
 
     def quarantine(self, peer: str, error: ProtocolError, raw: bytes) -> None:
         """Keep a refused frame with the reason."""
@@ -271,6 +285,7 @@ class Relay:
     def _take_status(self, connection: Connection, status: Status) -> None:
         self.store.add_status(connection.plug, status)
         connection.status = status
+        self.sites.saw(connection, status)
         if status.state in ("authorised", "suspended"):
             unfinished = self.store.unfinished(connection.plug)
             if unfinished is not None and unfinished.session == status.session:

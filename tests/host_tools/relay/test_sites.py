@@ -186,7 +186,7 @@ def test_a_withdrawal_that_was_lost_is_sent_again() -> None:
 
 
 def test_a_frame_that_came_damaged_is_not_taken_for_taken() -> None:
-    site = Site("garage", 10_000, 0, {plug: 10_000 for plug in ids(2)})
+    site = Site("garage", 10_000, 0, dict.fromkeys(ids(2), 10000))
     planner = Planner(site, 0)
     one, other = ids(2)
     is_on, is_off = Sight(True, True, False), Sight(True, False, True)
@@ -265,7 +265,7 @@ def test_a_plug_that_draws_without_a_grant_is_shown_and_others_make_way() -> Non
 
 
 def test_welded_contacts_count_for_ever() -> None:
-    planner = Planner(Site("garage", 10_000, 0, {plug: 10_000 for plug in ids(2)}), 0)
+    planner = Planner(Site("garage", 10_000, 0, dict.fromkeys(ids(2), 10000)), 0)
     one, other = ids(2)
     for plug in (one, other):
         planner.connected(plug, 0)
