@@ -20,6 +20,7 @@ import bench_embit
 import bench_gas
 import bench_gateway
 import bench_resources
+import bench_sites
 import differential
 import instructions
 import native_code
@@ -189,6 +190,11 @@ def resources() -> Iterator[Row]:
         yield Row(found.name, found.unit, found.value, "limit", found.limit)
 
 
+def sites() -> Iterator[Row]:
+    for found in bench_sites.figures():
+        yield Row(found.name, "kWh", found.value, "no limit", found.beside)
+
+
 def gateway() -> Iterator[Row]:
     for found in bench_gateway.figures():
         fastest = (found.ours_fastest, found.library_fastest)
@@ -225,6 +231,7 @@ def main() -> None:
         "store": store,
         "the gateway's proofs": gateway,
         "simulator": simulator,
+        "a site's day": sites,
         "the ESP32's resources": resources,
     }
     rows: list[Row] = []

@@ -4,9 +4,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from wattseal.errors import InSite, UnknownPlug, UnknownSession
 from wattseal.protocol.messages import Budget, to_hex
+from wattseal.relay.api import make_app
 from wattseal.relay.link import Timings
 from wattseal.relay.site_control import SiteControl
 from wattseal.relay.sites import TURN_S, Site
@@ -164,3 +166,32 @@ async def test_two_plugs_take_turns(running: RunningRelay, clock: Clock) -> None
     await until(lambda: not page(running)["may_draw"])
     running.relay.sites.step()
     assert (await plugs[1].expect("budget"))["current_ma"] == LIMIT_MA
+
+
+async def test_the_api_shows_sites_and_takes_wishes(running: RunningRelay, clock: Clock) -> None:
+    actors = running.actors
+    app = httpx.ASGITransport(make_app(running.relay, loopback_only=True))
+    async with httpx.AsyncClient(base_url="http://localhost", transport=app) as api:
+        plug = await running.connect()
+        path = f"/plugs/{to_hex(actors.plug)}/departure"
+        assert (await api.post(path, json={"departs_at": actors.now})).json()["code"] == "unknown_session"
+        await suspended(running, plug)
+        assert (await api.post(path, json={"departs_at": actors.now + 4 * 3600})).status_code == 202
+        for body in ({"departs_at": -1}, {"departs_at": "soon"}, {}):
+            assert (await api.post(path, json=body)).status_code == 422
+        assert (await api.post(path, content='{"departs_at": 1}', headers={"content-type": "text/plain"})).status_code == 415
+        (site,) = (await api.get("/sites")).json()["sites"]
+        assert (site["name"], site["breaker_ma"], site["reserve_ma"], len(site["plugs"])) == ("garage", 12_000, 0, 2)
+        assert site["plugs"][0] | {"waited_s": 0} == {
+            "plug": to_hex(actors.plug),
+            "limit_ma": LIMIT_MA,
+            "connected": True,
+            "wants": True,
+            "granted": False,
+            "may_draw": True,
+            "waited_s": 0,
+            "weight_permille": 2000,
+            "uncontrolled": False,
+        }
+        answer = await api.post(f"/plugs/{to_hex(actors.plug)}/commands", json={"type": "budget", "current_ma": 0})
+        assert (answer.status_code, answer.json()["code"]) == (409, "in_site")

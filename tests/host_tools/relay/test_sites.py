@@ -1,6 +1,7 @@
 """The planner of a site against modelled plugs: the breaker's limit, minimum times, turns, and what is lost, late, offline or restarted."""
 
 from itertools import pairwise
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -360,3 +361,14 @@ class Sites(RuleBasedStateMachine):
 
 TestSites = Sites.TestCase
 TestSites.settings = settings(max_examples=15, stateful_step_count=25, deadline=None)
+
+
+def test_a_day_of_real_sessions_never_exceeds_the_breaker_and_uses_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parents[2])
+    import bench_sites
+
+    charges = bench_sites.busiest_day()
+    assert len({charge.station for charge in charges}) == bench_sites.PLUGS
+    found = {figure.name: figure.value / figure.beside for figure in bench_sites.figures()}  # raises where the limit is exceeded
+    assert found["eight plugs of 10 A behind 32 A, a day"] > 0.75
+    assert found["the same with a fault each quarter of an hour"] > 0.6
