@@ -132,6 +132,19 @@ def test_the_end_of_a_session_makes_room_at_once() -> None:
     assert second.is_closed
 
 
+def test_nobody_waits_for_a_plug_in_its_minimum_off_time() -> None:
+    site = world([10_000] * 3, breaker_ma=10_000)
+    first, second, third = site.plugs.values()
+    want(site, first, second)
+    site.run(TURN_S + 60)
+    assert second.is_closed
+    second.end()
+    site.run(20)
+    want(site, third)
+    site.run(20)
+    assert third.is_closed
+
+
 def test_a_session_that_cannot_use_its_budget_gives_it_back_and_is_tried_again() -> None:
     site = world([10_000] * 2, breaker_ma=10_000)
     first, second = site.plugs.values()
@@ -158,6 +171,22 @@ def test_a_plug_that_went_offline_counts_as_long_as_its_grant_can_act() -> None:
     assert not site.plugs[other].is_closed
     site.run(RENEW_S)
     assert site.plugs[other].is_closed
+
+
+def test_a_grant_that_was_not_used_before_the_plug_went_offline_may_be_used_at_its_end() -> None:
+    site = world([10_000] * 2, breaker_ma=10_000)
+    one, other = site.plugs
+    site.plugs[one].allowed = False
+    want(site, site.plugs[one])
+    site.run(30)
+    site.disconnect(one)
+    want(site, site.plugs[other])
+    site.run(LIFE_S - 60)
+    site.plugs[one].allowed = True
+    site.run(MIN_ON_S)
+    assert closed(site) == [0]
+    site.run(UNKNOWN_S)
+    assert closed(site) == [1]
 
 
 def test_a_grant_outlives_a_lost_connection_by_its_life_and_goes_on_after_it() -> None:
