@@ -179,6 +179,8 @@ def test_a_grant_that_was_not_used_before_the_plug_went_offline_may_be_used_at_i
     site.plugs[one].allowed = False
     want(site, site.plugs[one])
     site.run(30)
+    site.plugs[one].price_per_kwh = 1  # another status, after the grant was taken
+    site.run(10)
     site.disconnect(one)
     want(site, site.plugs[other])
     site.run(LIFE_S - 60)
