@@ -11,7 +11,8 @@ from wattseal.demo.processes import CHAIN_ID, SimulatedPlug
 from wattseal.protocol import signatures
 from wattseal.protocol.eip712 import domain_separator
 from wattseal.protocol.messages import Voucher, to_hex
-from wattseal.relay.link import PlugServer, Timings
+from wattseal.relay.links import Timings
+from wattseal.relay.links.tcp import PlugServer
 from wattseal.relay.service import Relay
 from wattseal.relay.site_control import SiteControl
 from wattseal.relay.sites import TURN_S, Site

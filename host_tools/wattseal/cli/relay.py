@@ -21,7 +21,7 @@ from wattseal.protocol import signatures
 
 if TYPE_CHECKING:
     from wattseal.relay.chain import Gateway
-    from wattseal.relay.link import Timings
+    from wattseal.relay.links import Timings
     from wattseal.relay.service import Relay
 
 KEY_VARIABLE = "WATTSEAL_RELAY_KEY"
@@ -81,7 +81,7 @@ def relay(
     secret = _secret()
 
     from wattseal.gateway.client import Gateway
-    from wattseal.relay.link import Timings
+    from wattseal.relay.links import Timings
 
     timings = Timings(poll_s=poll, ping_s=ping, time_s=time_every)
     settings = RelaySettings(*addresses, store, chain_id, contract_address, timings)
@@ -93,7 +93,7 @@ def relay(
 
 async def run(settings: RelaySettings, gateway: "Gateway") -> None:
     """Run a relay until SIGTERM or SIGINT. Raises StoreError, ConfigError or LinkError where it cannot start."""
-    from wattseal.relay.link import PlugServer
+    from wattseal.relay.links.tcp import PlugServer
     from wattseal.relay.service import Relay
     from wattseal.store import Store
 

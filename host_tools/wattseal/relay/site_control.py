@@ -10,20 +10,25 @@ from typing import Any
 
 from wattseal.errors import UnknownPlug, UnknownSession
 from wattseal.protocol.messages import Budget, Ping, Refused, Status, to_hex
-from wattseal.relay.link import Connection
+from wattseal.relay.links import Connection
 from wattseal.relay.sites import Planner, Sight, Site
 from wattseal.store import Store
 
 STEP_S = 5
+_MAX_STALE = 30  # of as many minutes; a connection does not stay silent for so long
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass
 class _Line:
-    """A plug's connection. A plug answers its pings in order, so what was sent before one is taken when as many pongs have come."""
+    """A plug's connection. A plug answers its pings in order, so what was sent before one is taken when as many pongs have come.
+
+    At a broker pongs to the pings of an earlier connection may come first; `stale` is how many.
+    """
 
     connection: Connection
+    stale: int = 0
     sends: int = 0
     pongs: int = 0
     awaits: int | None = None  # so many pongs say that the newest budget is taken
@@ -33,8 +38,13 @@ class _Line:
         mine, self.awaits = self.sends, None
         await self.connection.send(Budget(current_ma))
         if mine == self.sends:
-            self.awaits = self.connection.pings + 1
-        await self.connection.send(Ping())
+            self.awaits = self.connection.pings + 1 + self.stale
+        for _ in range(1 + self.stale):
+            await self.connection.send(Ping())
+
+    def unanswered(self) -> int:
+        """Return how many pongs may come on the next connection."""
+        return max(0, min(self.stale + self.connection.pings - self.pongs, _MAX_STALE))
 
 
 class SiteControl:
@@ -50,6 +60,7 @@ class SiteControl:
         self._planners = [Planner(site, self._now()) for site in sites]
         self._planner_of = {plug: planner for planner in self._planners for plug in planner.site.plugs}
         self._lines: dict[bytes, _Line] = {}
+        self._stale: dict[bytes, int] = {}
         self._departures: dict[bytes, tuple[bytes, int]] = {}  # plug -> (session, UTC second that its driver wishes)
         self._due = asyncio.Event()
 
@@ -77,7 +88,9 @@ class SiteControl:
         """A plug has connected, perhaps while an older connection of it is still open."""
         planner = self._planner_of.get(connection.plug)
         if planner is not None:
-            self._lines[connection.plug] = _Line(connection)
+            older = self._lines.get(connection.plug)
+            stale = older.unanswered() if older else self._stale.pop(connection.plug, 0)
+            self._lines[connection.plug] = _Line(connection, stale)
             planner.connected(connection.plug, self._now())
             self._due.set()
 
@@ -86,6 +99,7 @@ class SiteControl:
         line = self._lines.get(connection.plug)
         if line is not None and line.connection is connection:
             del self._lines[connection.plug]
+            self._stale[connection.plug] = line.unanswered()
             self._planner_of[connection.plug].disconnected(connection.plug)
             self._due.set()
 

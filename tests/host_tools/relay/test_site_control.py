@@ -9,7 +9,7 @@ import pytest
 from wattseal.errors import InSite, UnknownPlug, UnknownSession
 from wattseal.protocol.messages import Budget, to_hex
 from wattseal.relay.api import make_app
-from wattseal.relay.link import Timings
+from wattseal.relay.links import Timings
 from wattseal.relay.site_control import SiteControl
 from wattseal.relay.sites import TURN_S, Site
 from wattseal.store import Store
