@@ -5,7 +5,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from wattseal.cli import demo, gateway, plug, relay, simulated_beacon
+from wattseal.cli import config, demo, gateway, plug, relay, simulated_beacon
 from wattseal.errors import WattsealError
 
 EXAMPLES = """
@@ -56,6 +56,7 @@ app.command(epilog=gateway.EXAMPLES)(gateway.gateway)
 app.command(epilog=relay.EXAMPLES)(relay.relay)
 app.command(epilog=simulated_beacon.EXAMPLES)(simulated_beacon.simulated_beacon)
 app.add_typer(plug.app, name="plug")
+app.add_typer(config.app, name="config")
 
 
 @app.callback()

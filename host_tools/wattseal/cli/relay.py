@@ -2,31 +2,25 @@
 
 import asyncio
 import contextlib
+import inspect
 import ipaddress
 import json
 import logging
 import os
-import re
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
 
 import typer
 
-from wattseal.cli import chain_options, serving
-from wattseal.errors import ConfigError
-from wattseal.protocol import signatures
+from wattseal.cli import serving
+from wattseal.relay.settings import PREFIX, RelaySettings, WrongSettings, load, option_of, read_key, shown
 
 if TYPE_CHECKING:
     from wattseal.relay.chain import Gateway
-    from wattseal.relay.links import Timings
     from wattseal.relay.service import Relay
-
-KEY_VARIABLE = "WATTSEAL_RELAY_KEY"
-RPC_VARIABLE = "WATTSEAL_RELAY_RPC"  # addresses often hold a key, which other users must not see in the process list
 
 EXAMPLES = """
 Examples:
@@ -46,79 +40,52 @@ Exit codes: 0 stopped in order, 1 cannot start (one line on stderr says why), 2 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class RelaySettings:
-    """Where to listen (host and port, 0 for any free one), what to serve and where to keep it."""
-
-    listen: tuple[str, int]
-    api: tuple[str, int]
-    store: Path
-    chain_id: int
-    contract: bytes
-    timings: "Timings"
-
-
-def _contract(text: str) -> bytes:
-    if not re.fullmatch(r"0x[0-9a-fA-F]{40}", text):
-        raise typer.BadParameter(f"{text!r} is not 0x and 40 hex digits")
-    return bytes.fromhex(text[2:])
-
-
-def _secret() -> bytes:
-    text = os.environ.get(KEY_VARIABLE)
-    if not text:
-        raise ConfigError(f"{KEY_VARIABLE} is not set: put the key that pays for settlements there, 0x and 64 hex digits")
-    if not re.fullmatch(r"0x[0-9a-fA-F]{64}", text):
-        raise ConfigError(f"{KEY_VARIABLE} is not 0x and 64 hex digits (it has {len(text)} characters)")
-    secret = bytes.fromhex(text[2:])
-    try:
-        signatures.address(secret)
-    except ValueError as error:
-        raise ConfigError(f"{KEY_VARIABLE} is no secp256k1 key: it must be above 0 and below the group order") from error
-    return secret
+def _with_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command an option for --config and for each setting that is not a table; all are texts, which the settings check."""
+    parameters = {"config": Annotated[Path | None, typer.Option(envvar=PREFIX + "CONFIG", help="TOML file with settings (docs/operations.md).")]}
+    for name, field in RelaySettings.model_fields.items():
+        if name == "sites":
+            continue
+        default = "" if field.is_required() or field.default in (None, (), False) else f" [default: {shown(field.default)}]"
+        option = typer.Option(option_of(name), help=f"{field.description}{default}", show_default=False)
+        is_list = get_origin(field.annotation) is tuple and get_args(field.annotation)[-1] is ...
+        kind = bool if field.annotation is bool else list[str] if is_list else str
+        parameters[name] = Annotated[kind | None, option]
+    of = inspect.Parameter
+    command.__signature__ = inspect.Signature([of(name, of.KEYWORD_ONLY, default=None, annotation=kind) for name, kind in parameters.items()])  # type: ignore[attr-defined]
+    command.__annotations__ = parameters | {"return": None}
+    return command
 
 
-def relay(
-    store: Annotated[Path, typer.Option(help="SQLite file for vouchers, receipts and settlements; made if missing.")],
-    rpc: Annotated[list[str], typer.Option(envvar=RPC_VARIABLE, help=chain_options.RPC_HELP)],
-    contract: Annotated[str, typer.Option(help="Address of Wattseal.vy.")],
-    chain_id: chain_options.ChainId,
-    beacon: chain_options.Beacon = None,
-    light_client_store: chain_options.LightClientStore = None,
-    checkpoint: chain_options.Checkpoint = None,
-    simulated_beacon: chain_options.SimulatedBeacon = None,
-    trust_rpc: chain_options.TrustRpc = False,
-    timeout: chain_options.Timeout = 10,
-    listen: Annotated[str, typer.Option(help="Where plugs connect, HOST:PORT. Plugs on the LAN need 0.0.0.0:7140.")] = "127.0.0.1:7140",
-    api: Annotated[str, typer.Option(help="Where the HTTP API listens, HOST:PORT.")] = "127.0.0.1:7141",
-    poll: Annotated[float, typer.Option(min=0.01, help="Seconds between two looks at the chain.")] = 1,
-    ping: Annotated[float, typer.Option(min=0.01, help="Seconds between two pings to a plug.")] = 60,
-    time_every: Annotated[float, typer.Option(min=0.01, help="Seconds between two time messages to a plug.")] = 600,
-) -> None:
+@_with_options
+def relay(config: Path | None, **options: Any) -> None:
     """Take receipts from plugs, verify, store and acknowledge them, and have them paid.
 
     What the chain's servers say is believed only with its proof; one of --beacon, --simulated-beacon and --trust-rpc says what vouches
     for headers. A server that is caught lying is named in the log and not asked again.
 
-    The key that pays for gas comes from the environment variable WATTSEAL_RELAY_KEY. When everything listens, one line of JSON goes to
-    stdout: {"ready": true, "listen": "127.0.0.1:7140", "api": "127.0.0.1:7141"}. The log goes to stderr, one JSON object a line.
+    Each option may also be a key of the file that --config names, and a variable: --chain-id is chain_id there and WATTSEAL_RELAY_CHAIN_ID.
+    An option goes before a variable, a variable before the file. `wattseal config check FILE` says what is wrong with one.
+
+    The key that pays for gas comes from the environment variable WATTSEAL_RELAY_KEY or the file --key-file. When everything listens, one line
+    of JSON goes to stdout: {"ready": true, "listen": "127.0.0.1:7140", "api": "127.0.0.1:7141"}. The log goes to stderr, one JSON object a line.
     SIGTERM or SIGINT stop the relay in order.
     """
-    addresses = serving.address(listen), serving.address(api)
-    contract_address = _contract(contract)
-    chain_settings = chain_options.settings(chain_id, rpc, beacon, light_client_store, checkpoint, simulated_beacon, trust_rpc, timeout)
-    secret = _secret()
+    try:
+        settings = load({name: value or None for name, value in options.items()}, config)
+    except WrongSettings as error:
+        if error.of_options:
+            raise typer.BadParameter(str(error)) from error
+        raise
+    secret = read_key(settings)
 
     from wattseal.gateway.client import Gateway
     from wattseal.gateway.connect import connect
-    from wattseal.relay.links import Timings
 
     serving.log_to_stderr()
-    chain = connect(chain_settings)
+    chain = connect(settings.chain)
     _log.info("the chain is read", extra={"basis": chain.basis, "upstreams": [upstream.name for upstream in chain.upstreams.all]})
-    timings = Timings(poll_s=poll, ping_s=ping, time_s=time_every)
-    settings = RelaySettings(*addresses, store, chain_id, contract_address, timings)
-    asyncio.run(run(settings, Gateway(chain, contract_address, secret)))
+    asyncio.run(run(settings, Gateway(chain, settings.contract, secret)))
     sys.stdout.flush()
     # A gateway call may still wait minutes for the chain and would hold up the exit. It is safe to cut off and to repeat.
     os._exit(0)
@@ -135,7 +102,7 @@ async def run(settings: RelaySettings, gateway: "Gateway") -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     with contextlib.closing(Store(settings.store)) as store:
         store.bind(settings.chain_id, settings.contract)
-        service = Relay(settings.chain_id, settings.contract, store, gateway, settings.timings)
+        service = Relay(settings.chain_id, settings.contract, store, gateway, settings.timings, settings.planned_sites())
         server = PlugServer(settings.chain_id, settings.contract, service, settings.timings)
         try:
             listen = await server.start(*settings.listen)
@@ -163,14 +130,16 @@ async def _serve(service: "Relay", api: tuple[str, int], stopped: asyncio.Event,
     http = ApiServer(uvicorn.Config(app, lifespan="off", log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=5))
     answering = asyncio.create_task(http.serve(sockets=[listener]))
     settling = asyncio.create_task(service.settler.run())
+    sharing = asyncio.create_task(service.sites.run())
     waiting = asyncio.create_task(stopped.wait())
     try:
         ready(address)
-        ended, _ = await asyncio.wait({answering, settling, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        ended, _ = await asyncio.wait({answering, settling, sharing, waiting}, return_when=asyncio.FIRST_COMPLETED)
         for task in ended:
             task.result()
     finally:
         settling.cancel()
+        sharing.cancel()
         waiting.cancel()
         http.should_exit = True
         await answering

@@ -91,11 +91,11 @@ def test_a_wrong_option_is_wrong_usage(tmp_path: Path, options: dict[str, str]) 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--rpc", "x"), "choose one of"),
-        (("--rpc", "x", "--trust-rpc", "--simulated-beacon", "http://127.0.0.1:9"), "choose one of"),
+        (("--rpc", "http://x"), "choose one of"),
+        (("--rpc", "http://x", "--trust-rpc", "--simulated-beacon", "http://127.0.0.1:9"), "choose one of"),
         (("--trust-rpc",), "WATTSEAL_RELAY_RPC"),
-        (("--rpc", "x", "--beacon", "http://127.0.0.1:9"), "--light-client-store"),
-        (("--rpc", "x", "--trust-rpc", "--checkpoint", "0x"), "--checkpoint"),
+        (("--rpc", "http://x", "--beacon", "http://127.0.0.1:9"), "light_client_store"),
+        (("--rpc", "http://x", "--trust-rpc", "--checkpoint", "0x"), "checkpoint"),
     ],
 )
 def test_what_vouches_for_headers_has_to_be_said(tmp_path: Path, options: tuple[str, ...], message: str) -> None:

@@ -1,0 +1,304 @@
+"""The relay's settings, each defined once: from an option, else the environment, else a TOML file, else its default (docs/operations.md).
+
+A new setting is one line of `RelaySettings`; option, variable, key, help and check follow from it. Secrets are no settings: only names of files are.
+"""
+
+import difflib
+import json
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, InitSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+
+from wattseal.errors import ConfigError
+from wattseal.gateway.connect import ONE_OF_THREE, ChainSettings
+from wattseal.protocol import signatures
+from wattseal.relay.links import Timings
+from wattseal.relay.sites import Site
+
+PREFIX = "WATTSEAL_RELAY_"
+KEY_VARIABLE = PREFIX + "KEY"
+_NOT_SETTINGS = (KEY_VARIABLE, PREFIX + "CONFIG")
+_MAX_FILE_BYTES = 1 << 20
+_SECRETS = re.compile(r"key|password|secret|token|mnemonic|seed", re.IGNORECASE)
+
+
+class WrongSettings(ConfigError):
+    """Settings are missing or wrong; `mistakes` has a line for each, `of_options` says whether any of them was given as an option."""
+
+    def __init__(self, mistakes: list[str], of_options: bool = False) -> None:
+        """Keep the lines."""
+        super().__init__("; ".join(mistakes))
+        self.mistakes = mistakes
+        self.of_options = of_options
+
+
+def address(text: object) -> object:
+    """Read HOST:PORT. Raises ValueError."""
+    match = re.fullmatch(r"\[([0-9a-fA-F:.]+)\]:(\d{1,5})|([^:]+):(\d{1,5})", text) if isinstance(text, str) else None
+    if match is None or int(match[2] or match[4]) > 0xFFFF:
+        raise ValueError(f"{text!r:.60} is not HOST:PORT, as in 127.0.0.1:7140 or [::1]:7140")
+    return match[1] or match[3], int(match[2] or match[4])
+
+
+def _hex(length: int) -> BeforeValidator:
+    def read(text: object) -> object:
+        if not isinstance(text, str) or not re.fullmatch(rf"0x[0-9a-fA-F]{{{2 * length}}}", text):
+            raise ValueError(f"{text!r:.80} is not 0x and {2 * length} hex digits")
+        return bytes.fromhex(text[2:])
+
+    return BeforeValidator(read)
+
+
+def _words(value: object) -> object:
+    return value.split() if isinstance(value, str) else value
+
+
+Address = Annotated[tuple[str, int], NoDecode, BeforeValidator(address)]
+Urls = Annotated[tuple[Annotated[str, Field(pattern=r"^https?://")], ...], NoDecode, BeforeValidator(_words)]
+Plug = Annotated[bytes, _hex(20)]
+
+
+def setting(default: Any, description: str, option: str | None = None, **bounds: Any) -> Any:
+    """Define a setting; `default` is ... where it must be given, `option` its option where that is not its name."""
+    return Field(default, description=description, json_schema_extra={"option": option} if option else None, **bounds)
+
+
+class SiteSettings(BaseModel):
+    """A breaker and the plugs behind it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    name: str = Field(min_length=1, max_length=64)
+    breaker_ma: int = Field(ge=1_000, le=1_000_000)
+    reserve_ma: int = Field(0, ge=0)
+    plugs: dict[Plug, Annotated[int, Field(ge=1_000, le=100_000)]] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        capacity_ma = self.breaker_ma - self.reserve_ma
+        for plug, limit_ma in self.plugs.items():
+            if limit_ma > capacity_ma:
+                raise ValueError(f"plug 0x{plug.hex()} needs {limit_ma} mA and breaker_ma less reserve_ma leaves {capacity_ma}: it could never be on")
+        return self
+
+
+class RelaySettings(BaseSettings):
+    """Everything that `wattseal relay` is told but secrets."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, env_ignore_empty=True)
+
+    store: str = setting(..., "SQLite file for vouchers, receipts and settlements, made if missing; or postgresql://...", min_length=1)
+    contract: Annotated[bytes, NoDecode, _hex(20)] = setting(..., "Address of Wattseal.vy.")
+    chain_id: int = setting(..., "Chain id; a server of another chain is not used.", ge=1)
+    rpc: Urls = setting(..., "JSON-RPC server to ask, http://...; several are asked in this order, and one that lies no more.", min_length=1)
+    beacon: Urls = setting((), "Beacon node, http://...: follow the sync committee, and take no server's word for headers.")
+    light_client_store: Path | None = setting(None, "File that the light client keeps between runs, with beacon or simulated_beacon.")
+    checkpoint: Annotated[bytes, NoDecode, _hex(32)] | None = setting(
+        None, "Root of a recent final block, from a source that you trust; once, for a new store."
+    )
+    simulated_beacon: str | None = setting(None, "`wattseal simulated-beacon` on this machine, for development: it proves nothing.")
+    trust_rpc: bool = setting(False, "Take headers on the servers' word, where no beacon node is to be had.")
+    timeout_s: float = setting(10, "Seconds to wait for a server of the chain.", "--timeout", ge=0.1)
+    key_file: Path | None = setting(None, f"File with the key that pays for gas, 0x and 64 hex digits; else {KEY_VARIABLE} holds it.")
+    listen: Address = setting("127.0.0.1:7140", "Where plugs connect, HOST:PORT. Plugs on the LAN need 0.0.0.0:7140.")
+    api: Address = setting("127.0.0.1:7141", "Where the HTTP API listens, HOST:PORT.")
+    poll_s: float = setting(1, "Seconds between two looks at the chain.", "--poll", ge=0.01)
+    ping_s: float = setting(60, "Seconds between two pings to a plug.", "--ping", ge=0.01)
+    time_s: float = setting(600, "Seconds between two time messages to a plug.", "--time-every", ge=0.01)
+    head_age_s: float = setting(900, "/healthz says not ready where the chain's newest header is older than so many seconds.", "--head-age", ge=1)
+    sites: tuple[SiteSettings, ...] = setting((), "Breakers with several plugs behind them (docs/sites.md); in the file, or JSON.")
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> Self:
+        if bool(self.beacon) + (self.simulated_beacon is not None) + self.trust_rpc != 1:
+            raise ValueError(f"what vouches for headers? {ONE_OF_THREE}")
+        if self.checkpoint is not None and not self.beacon:
+            raise ValueError("checkpoint is of no use without beacon: take it out")
+        if self.light_client_store is not None and self.trust_rpc:
+            raise ValueError("light_client_store is of no use with trust_rpc: take it out")
+        if self.beacon and self.light_client_store is None:
+            raise ValueError("light_client_store is needed with beacon: name a file for the light client to keep")
+        names = [site.name for site in self.sites]
+        plugs = [plug for site in self.sites for plug in site.plugs]
+        if len(set(names)) < len(names) or len(set(plugs)) < len(plugs):
+            raise ValueError("sites: two have the same name, or a plug is behind two breakers")
+        return self
+
+    @property
+    def chain(self) -> ChainSettings:
+        """How to read the chain."""
+        names = ("chain_id", "rpc", "beacon", "light_client_store", "checkpoint", "simulated_beacon", "trust_rpc", "timeout_s")
+        return ChainSettings(**{name: getattr(self, name) for name in names})
+
+    @property
+    def timings(self) -> Timings:
+        """How fast to go."""
+        return Timings(poll_s=self.poll_s, ping_s=self.ping_s, time_s=self.time_s)
+
+    def planned_sites(self) -> list[Site]:
+        """Return the sites as the planner wants them."""
+        return [Site(site.name, site.breaker_ma, site.reserve_ma, dict(site.plugs)) for site in self.sites]
+
+    def effective(self) -> str:
+        """Return every setting as TOML, what may hold a password left out of it."""
+        values = {name: shown(getattr(self, name)) for name in type(self).model_fields if name != "sites"}
+        lines = [f"{name} = {_toml(value)}" for name, value in values.items() if value is not None]
+        for site in self.sites:
+            plugs = ", ".join(f'"0x{plug.hex()}" = {limit_ma}' for plug, limit_ma in site.plugs.items())
+            lines += ["", "[[sites]]", f"name = {json.dumps(site.name)}", f"breaker_ma = {site.breaker_ma}", f"reserve_ma = {site.reserve_ma}"]
+            lines.append(f"plugs = {{ {plugs} }}")
+        return "\n".join(lines)
+
+
+def option_of(name: str) -> str:
+    """Return the option of a setting."""
+    extra = RelaySettings.model_fields[name].json_schema_extra
+    return str(extra["option"]) if isinstance(extra, dict) else "--" + name.replace("_", "-")
+
+
+def load(options: Mapping[str, Any], file: Path | None) -> RelaySettings:
+    """Return the settings from these options (by name; None is not given), the environment and a file. Raises WrongSettings with every mistake."""
+    given = {name: value for name, value in options.items() if value is not None}
+    in_file = {} if file is None else _read(file)
+    mistakes = _misplaced(in_file)
+
+    class Loaded(RelaySettings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return init_settings, env_settings, InitSettingsSource(settings_cls, in_file)
+
+    loaded: RelaySettings | None = None
+    of_options = False
+    try:
+        loaded = Loaded(**given)
+    except SettingsError as error:
+        mistakes.append(f"a variable {PREFIX}... that holds a list or a table is no JSON: {error}")
+    except ValidationError as error:
+        for one in error.errors(include_url=False):
+            if one["type"] == "too_short" and one["input"]:  # and its items are named
+                continue
+            mistakes.append(_said(one, given, file))
+            name = str(one["loc"][0]) if one["loc"] else ""
+            of_options |= name in given or (file is None and PREFIX + name.upper() not in os.environ)
+    if loaded is None or mistakes:
+        raise WrongSettings(mistakes, of_options)
+    return loaded
+
+
+def read_key(settings: RelaySettings) -> bytes:
+    """Return the key that pays for settlements (32 bytes). Raises ConfigError, which never shows it."""
+    text, where = os.environ.get(KEY_VARIABLE, ""), KEY_VARIABLE
+    if settings.key_file is not None:
+        if text:
+            raise ConfigError(f"{KEY_VARIABLE} and key_file are both set: give one of them")
+        where = f"the key file {settings.key_file}"
+        try:
+            with settings.key_file.open("rb") as file:
+                text = file.read(200).decode("ascii", "replace").strip()
+        except OSError as error:
+            raise ConfigError(f"{where} cannot be read: {error.strerror}; make it readable for the relay's user, and for nobody else") from error
+    elif not text:
+        raise ConfigError(f"{KEY_VARIABLE} is not set: put the key that pays for settlements there, 0x and 64 hex digits, or name a key_file")
+    if not re.fullmatch(r"0x[0-9a-fA-F]{64}", text):
+        raise ConfigError(f"{where} is not 0x and 64 hex digits (it has {len(text)} characters)")
+    secret = bytes.fromhex(text[2:])
+    try:
+        signatures.address(secret)
+    except ValueError as error:
+        raise ConfigError(f"{where} is no secp256k1 key: it must be above 0 and below the group order") from error
+    return secret
+
+
+# -- what is wrong, in words ----------------------------------------------------------------------------------------------------------
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MAX_FILE_BYTES + 1)
+        if len(data) > _MAX_FILE_BYTES:
+            raise WrongSettings([f"{path} has more than {_MAX_FILE_BYTES} bytes: it is no file of settings"])
+        return tomllib.loads(data.decode())
+    except OSError as error:
+        raise WrongSettings([f"{path} cannot be read: {error.strerror}; check name and permissions"]) from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise WrongSettings([f"{path} is no TOML: {error}"]) from error
+
+
+def _misplaced(in_file: Mapping[str, Any]) -> list[str]:
+    """Return what is where it must not be: passwords in the file, variables that nobody reads."""
+    mistakes = []
+    for name, value in in_file.items():
+        for text in value if isinstance(value, list) else [value]:
+            if isinstance(text, str) and "://" in text and urlsplit(text).password is not None:
+                mistakes.append(f"{name}: holds a password; take it out of the file and set {PREFIX}{name.upper()} instead")
+    for variable in sorted(os.environ):
+        name = variable.removeprefix(PREFIX).lower()
+        if variable.startswith(PREFIX) and variable not in _NOT_SETTINGS and name not in RelaySettings.model_fields:
+            mistakes.append(f"{variable}: no such setting{_near(name)}; unset it")
+    return mistakes
+
+
+def _near(name: str) -> str:
+    near = difflib.get_close_matches(name, RelaySettings.model_fields, 1)
+    return f", did you mean {near[0]}?" if near else ""
+
+
+def _said(error: Any, given: Mapping[str, Any], file: Path | None) -> str:
+    loc = [part for part in error["loc"] if part != "[key]"]
+    name = str(loc[0]) if loc else ""
+    key = re.sub(r"\.(\d+)(?=\.|$)", r"[\1]", ".".join(str(part) for part in loc)) or "together"
+    variable = PREFIX + name.upper()
+    if error["type"] == "missing" and len(loc) == 1:
+        return f"{key}: is missing; give {option_of(name)}, {variable}, or {name} in a file by --config"
+    if error["type"] == "missing":
+        return f"{key}: is missing; add it to {file or variable}"
+    if error["type"] == "extra_forbidden":
+        hint = (
+            "; secrets never stand in the file: name a file by key_file, or set a variable"
+            if _SECRETS.search(key)
+            else _near(name)
+            if len(loc) == 1
+            else ""
+        )
+        return f"{key}: no such setting{hint}"
+    source = f"option {option_of(name)}" if name in given else variable if variable in os.environ else str(file) if loc else ""
+    what = str(error["ctx"]["error"]) if error["type"] == "value_error" else f"{error['msg'].lower()}, not {_quoted(error['input'])}"
+    return f"{key}: {what}" + (f" ({source})" if source else "")
+
+
+def _quoted(value: object) -> str:
+    return f"{shown(value)!r:.80}"
+
+
+def shown(value: Any) -> Any:
+    """Return a setting's value for people: of an URL no more than its scheme, user, host and port, since paths and queries often hold keys."""
+    if isinstance(value, bytes):
+        return "0x" + value.hex()
+    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], int):
+        return f"[{value[0]}]:{value[1]}" if ":" in value[0] else f"{value[0]}:{value[1]}"
+    if isinstance(value, tuple | list):
+        return [shown(one) for one in value]
+    if isinstance(value, str) and "://" in value:
+        parts = urlsplit(value)
+        user = f"{parts.username}@" if parts.username and not parts.password else ""
+        return f"{parts.scheme}://{user}{parts.netloc.rpartition('@')[2]}" + ("/..." if parts.path.strip("/") or parts.query else "")
+    return str(value) if isinstance(value, Path) else value
+
+
+def _toml(value: Any) -> str:
+    return json.dumps(value)
