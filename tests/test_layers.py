@@ -33,7 +33,7 @@ FIRMWARE = [
 HOST_TOOLS = [
     ("wattseal.errors", "wattseal.loopback"),
     ("wattseal.protocol",),
-    ("wattseal.store", "wattseal.gateway"),
+    ("wattseal.keys", "wattseal.store", "wattseal.gateway"),
     ("wattseal.relay",),
     ("wattseal.demo",),
     ("wattseal.cli",),

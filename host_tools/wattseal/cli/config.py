@@ -23,7 +23,7 @@ def check(file: Annotated[Path, typer.Argument(help="TOML file, as for `wattseal
     The environment counts as it would for the relay: variables WATTSEAL_RELAY_... go before the file.
     """
     from wattseal.errors import ConfigError
-    from wattseal.relay.settings import KEY_VARIABLE, WrongSettings, load, read_key
+    from wattseal.relay.settings import KEY_VARIABLE, WrongSettings, can_open_key, load, read_key
 
     try:
         settings = load({}, file)
@@ -32,10 +32,14 @@ def check(file: Annotated[Path, typer.Argument(help="TOML file, as for `wattseal
             typer.echo(line, err=True)
         raise typer.Exit(1) from error
     typer.echo(settings.effective())
+    if settings.key_file is None:
+        typer.echo(f"note: there is no key_file, so the relay needs {KEY_VARIABLE} in its environment", err=True)
+        return
+    if not can_open_key(settings):
+        typer.echo("note: the key file was not opened, since its password is to be asked for", err=True)
+        return
     try:
         read_key(settings)
     except ConfigError as error:
-        if settings.key_file is not None:
-            typer.echo(f"key_file: {error}", err=True)
-            raise typer.Exit(1) from error
-        typer.echo(f"note: there is no key_file, so the relay needs {KEY_VARIABLE} in its environment", err=True)
+        typer.echo(f"key_file: {error}", err=True)
+        raise typer.Exit(1) from error

@@ -19,6 +19,7 @@ from wattseal.cli import serving
 from wattseal.relay.settings import PREFIX, RelaySettings, WrongSettings, load, option_of, read_key, shown
 
 if TYPE_CHECKING:
+    from wattseal.gateway.transaction_log import TransactionLog
     from wattseal.relay.chain import Gateway
     from wattseal.relay.service import Relay
 
@@ -29,6 +30,10 @@ Examples:
 
   wattseal relay --store relay.sqlite --contract 0x... --chain-id 1 --beacon https://beacon.example --light-client-store mainnet.store
   --checkpoint 0x... (the first time)
+
+  wattseal relay --config /etc/wattseal/relay.toml --key-file relay.key --key-password-file password (in place of WATTSEAL_RELAY_KEY)
+
+  wattseal relay --settle-batch 100 --settle-wait 600 --max-base-fee 5 ... (a fleet's way to settle)
 
   wattseal relay --store relay.sqlite --contract 0x... --chain-id 31337 --rpc http://127.0.0.1:8545 --simulated-beacon http://127.0.0.1:8548
 
@@ -67,8 +72,9 @@ def relay(config: Path | None, **options: Any) -> None:
     Each option may also be a key of the file that --config names, and a variable: --chain-id is chain_id there and WATTSEAL_RELAY_CHAIN_ID.
     An option goes before a variable, a variable before the file. `wattseal config check FILE` says what is wrong with one.
 
-    The key that pays for gas comes from the environment variable WATTSEAL_RELAY_KEY or the file --key-file. When everything listens, one line
-    of JSON goes to stdout: {"ready": true, "listen": "127.0.0.1:7140", "api": "127.0.0.1:7141"}. The log goes to stderr, one JSON object a line.
+    The key that pays for gas comes from an encrypted file, or from the environment variable WATTSEAL_RELAY_KEY. Several relays may share a
+    store on PostgreSQL, each with a key of its own. When everything listens, one line of JSON goes to stdout:
+    {"ready": true, "listen": "127.0.0.1:7140", "api": "127.0.0.1:7141"}. The log goes to stderr, one JSON object a line.
     SIGTERM or SIGINT stop the relay in order.
     """
     try:
@@ -78,21 +84,27 @@ def relay(config: Path | None, **options: Any) -> None:
             raise typer.BadParameter(str(error)) from error
         raise
     secret = read_key(settings)
+    limits = settings.limits
 
     from wattseal.gateway.client import Gateway
     from wattseal.gateway.connect import connect
+    from wattseal.gateway.settlements import Finality
 
     serving.log_to_stderr()
     chain = connect(settings.chain)
     _log.info("the chain is read", extra={"basis": chain.basis, "upstreams": [upstream.name for upstream in chain.upstreams.all]})
-    asyncio.run(run(settings, Gateway(chain, settings.contract, secret)))
+    finality = Finality(settings.counts)
+    asyncio.run(run(settings, lambda log: Gateway(chain, settings.contract, secret, log=log, limits=limits, finality=finality)))
     sys.stdout.flush()
     # A gateway call may still wait minutes for the chain and would hold up the exit. It is safe to cut off and to repeat.
     os._exit(0)
 
 
-async def run(settings: RelaySettings, gateway: "Gateway") -> None:
-    """Run a relay until SIGTERM or SIGINT. Raises StoreError, ConfigError or LinkError where it cannot start."""
+async def run(settings: RelaySettings, gateway: Callable[["TransactionLog"], "Gateway"]) -> None:
+    """Run a relay until SIGTERM or SIGINT; `gateway` makes one that logs its transactions in the relay's store.
+
+    Raises StoreError, ConfigError or LinkError where it cannot start.
+    """
     from wattseal.relay.links.tcp import PlugServer
     from wattseal.relay.service import Relay
     from wattseal.store import Store
@@ -102,7 +114,7 @@ async def run(settings: RelaySettings, gateway: "Gateway") -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     with contextlib.closing(Store(settings.store)) as store:
         store.bind(settings.chain_id, settings.contract)
-        service = Relay(settings.chain_id, settings.contract, store, gateway, settings.timings, settings.planned_sites())
+        service = Relay(settings.chain_id, settings.contract, store, gateway(store), settings.timings, settings.policy, settings.planned_sites())
         server = PlugServer(settings.chain_id, settings.contract, service, settings.timings)
         try:
             listen = await server.start(*settings.listen)

@@ -1,13 +1,13 @@
 """What the relay asks of the chain, and the threads in which it waits for the answers."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import ParamSpec, Protocol, TypeVar
 
-from wattseal.gateway.types import SessionState, Settlement
-from wattseal.protocol.messages import Receipt, Voucher
+from wattseal.gateway.settlements import Step
+from wattseal.gateway.types import Claim, SessionState
 
 GATEWAY_THREADS = 8
 
@@ -26,8 +26,17 @@ class Gateway(Protocol):
         """The proven state of a session (32 bytes)."""
         ...
 
-    def settle(self, voucher: Voucher, receipt: Receipt, plug_signature: bytes) -> Settlement:
-        """Have a receipt paid; safe to repeat."""
+    @property
+    def sender(self) -> bytes | None:
+        """The address that pays for gas, None without a key."""
+        ...
+
+    def base_fee_wei(self) -> int:
+        """The newest header's base fee for a unit of gas."""
+        ...
+
+    def settle_many(self, claims: Sequence[Claim]) -> list[Step]:
+        """Take each claim a step towards its payment and return where it stands; safe to repeat."""
         ...
 
 

@@ -54,6 +54,7 @@ from wattseal.relay.chain import ChainThreads, Gateway
 from wattseal.relay.chain_time import ChainTime
 from wattseal.relay.ingest import Ingest
 from wattseal.relay.links import Connection, Timings
+from wattseal.relay.settle_policy import SettlePolicy
 from wattseal.relay.settling import Settler
 from wattseal.relay.site_control import SiteControl
 from wattseal.relay.sites import Site
@@ -61,6 +62,7 @@ from wattseal.relay.verify import check_enrolment, check_retirement, check_sessi
 from wattseal.store import Store
 
 OUTBOX_SESSIONS = 32  # a plug keeps no more until they are settled
+HOME = SettlePolicy()
 _LAST_EPOCH = (1 << 64) - 1  # may be asked for again, as an answer may get lost
 
 _log = logging.getLogger(__name__)
@@ -69,7 +71,16 @@ _log = logging.getLogger(__name__)
 class Relay:
     """The relay of one chain and contract. A `PlugHandler`; what the API offers is here too."""
 
-    def __init__(self, chain_id: int, contract: bytes, store: Store, gateway: Gateway, timings: Timings, sites: Iterable[Site] = ()) -> None:
+    def __init__(
+        self,
+        chain_id: int,
+        contract: bytes,
+        store: Store,
+        gateway: Gateway,
+        timings: Timings,
+        policy: SettlePolicy = HOME,
+        sites: Iterable[Site] = (),
+    ) -> None:
         self.chain_id = chain_id
         self.contract = contract
         self.store = store
@@ -82,7 +93,7 @@ class Relay:
         self._timings = timings
         self._locks: dict[Connection, tuple[bytes, asyncio.Task[None]]] = {}
         self.sites = SiteControl(sites, store)
-        self.settler = Settler(store, gateway, self._chain, timings, self._say_settled)
+        self.settler = Settler(store, gateway, self._chain, timings, policy, self._say_settled)
 
     def close(self) -> None:
         """Finish what is being stored, and let go of the threads that wait for the chain; what they do is safe to repeat."""

@@ -10,21 +10,25 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
+from wattseal import keys
 from wattseal.errors import ConfigError
 from wattseal.gateway.connect import ONE_OF_THREE, ChainSettings
-from wattseal.protocol import signatures
+from wattseal.gateway.submit import Limits
 from wattseal.relay.links import Timings
+from wattseal.relay.settle_policy import SettlePolicy
 from wattseal.relay.sites import Site
 
 PREFIX = "WATTSEAL_RELAY_"
 KEY_VARIABLE = PREFIX + "KEY"
-_NOT_SETTINGS = (KEY_VARIABLE, PREFIX + "CONFIG")
+PASSWORD_VARIABLE = PREFIX + "KEY_PASSWORD"
+GWEI = 10**9
+_NOT_SETTINGS = (KEY_VARIABLE, PASSWORD_VARIABLE, PREFIX + "CONFIG")
 _MAX_FILE_BYTES = 1 << 20
 _SECRETS = re.compile(r"key|password|secret|token|mnemonic|seed", re.IGNORECASE)
 
@@ -106,12 +110,27 @@ class RelaySettings(BaseSettings):
     simulated_beacon: str | None = setting(None, "`wattseal simulated-beacon` on this machine, for development: it proves nothing.")
     trust_rpc: bool = setting(False, "Take headers on the servers' word, where no beacon node is to be had.")
     timeout_s: float = setting(10, "Seconds to wait for a server of the chain.", "--timeout", ge=0.1)
-    key_file: Path | None = setting(None, f"File with the key that pays for gas, 0x and 64 hex digits; else {KEY_VARIABLE} holds it.")
+    key_file: Path | None = setting(None, f"Encrypted key file (Web3 Secret Storage v3) that pays for gas, in place of {KEY_VARIABLE}.")
+    key_password_file: Path | None = setting(
+        None, f"File whose first line is the key file's password; else {PASSWORD_VARIABLE}, else it is asked for."
+    )
     listen: Address = setting("127.0.0.1:7140", "Where plugs connect, HOST:PORT. Plugs on the LAN need 0.0.0.0:7140.")
     api: Address = setting("127.0.0.1:7141", "Where the HTTP API listens, HOST:PORT.")
     poll_s: float = setting(1, "Seconds between two looks at the chain.", "--poll", ge=0.01)
     ping_s: float = setting(60, "Seconds between two pings to a plug.", "--ping", ge=0.01)
     time_s: float = setting(600, "Seconds between two time messages to a plug.", "--time-every", ge=0.01)
+    finality: Literal["final", "optimistic"] | None = setting(
+        None, "A settlement counts once its block is final, or optimistic: at once. Default: final; with trust_rpc, where nothing is, not."
+    )
+    max_fee_gwei: int = setting(200, "Most that a unit of gas may cost, in gwei. A stuck transaction is made dearer up to this.", "--max-fee", ge=1)
+    stuck_after_s: int = setting(60, "Seconds in no block after which a transaction is made dearer.", "--stuck-after", ge=12)
+    settle_batch: int = setting(1, "So many receipts are worth a transaction; fewer wait settle_wait_s.", ge=1, le=100)
+    settle_wait_s: int = setting(0, "Seconds that a receipt waits for others, at most.", "--settle-wait", ge=0)
+    interim_every_s: int = setting(86_400, "Seconds after which a session that still runs is paid for so far.", "--interim-every", ge=60)
+    interim_risk: int | None = setting(None, "Pay for a running session so far once so much is due and not paid, in base units of its token.", ge=1)
+    max_base_fee_gwei: int | None = setting(
+        None, "Above this base fee, in gwei, settlements wait while their deadline is days away.", "--max-base-fee", ge=1
+    )
     head_age_s: float = setting(900, "/healthz says not ready where the chain's newest header is older than so many seconds.", "--head-age", ge=1)
     sites: tuple[SiteSettings, ...] = setting((), "Breakers with several plugs behind them (docs/sites.md); in the file, or JSON.")
 
@@ -125,6 +144,10 @@ class RelaySettings(BaseSettings):
             raise ValueError("light_client_store is of no use with trust_rpc: take it out")
         if self.beacon and self.light_client_store is None:
             raise ValueError("light_client_store is needed with beacon: name a file for the light client to keep")
+        if self.finality == "final" and self.trust_rpc:
+            raise ValueError("finality: nothing says what is final with trust_rpc; choose optimistic, or beacon")
+        if self.key_password_file is not None and self.key_file is None:
+            raise ValueError("key_password_file is of no use without key_file: take it out")
         names = [site.name for site in self.sites]
         plugs = [plug for site in self.sites for plug in site.plugs]
         if len(set(names)) < len(names) or len(set(plugs)) < len(plugs):
@@ -141,6 +164,22 @@ class RelaySettings(BaseSettings):
     def timings(self) -> Timings:
         """How fast to go."""
         return Timings(poll_s=self.poll_s, ping_s=self.ping_s, time_s=self.time_s)
+
+    @property
+    def counts(self) -> str:
+        """When a settlement counts: a value of `gateway.settlements.Finality`."""
+        return self.finality or ("optimistic" if self.trust_rpc else "final")
+
+    @property
+    def limits(self) -> Limits:
+        """What a transaction may cost."""
+        return Limits(max_fee_wei=self.max_fee_gwei * GWEI, stuck_s=self.stuck_after_s)
+
+    @property
+    def policy(self) -> SettlePolicy:
+        """When what is settled."""
+        max_base_fee_wei = None if self.max_base_fee_gwei is None else self.max_base_fee_gwei * GWEI
+        return SettlePolicy(self.settle_batch, self.settle_wait_s, self.interim_risk, self.interim_every_s, max_base_fee_wei)
 
     def planned_sites(self) -> list[Site]:
         """Return the sites as the planner wants them."""
@@ -199,28 +238,21 @@ def load(options: Mapping[str, Any], file: Path | None) -> RelaySettings:
     return loaded
 
 
+def can_open_key(settings: RelaySettings) -> bool:
+    """Return whether the password of the key file need not be asked for."""
+    return settings.key_password_file is not None or PASSWORD_VARIABLE in os.environ
+
+
 def read_key(settings: RelaySettings) -> bytes:
     """Return the key that pays for settlements (32 bytes). Raises ConfigError, which never shows it."""
-    text, where = os.environ.get(KEY_VARIABLE, ""), KEY_VARIABLE
     if settings.key_file is not None:
-        if text:
+        if os.environ.get(KEY_VARIABLE):
             raise ConfigError(f"{KEY_VARIABLE} and key_file are both set: give one of them")
-        where = f"the key file {settings.key_file}"
-        try:
-            with settings.key_file.open("rb") as file:
-                text = file.read(200).decode("ascii", "replace").strip()
-        except OSError as error:
-            raise ConfigError(f"{where} cannot be read: {error.strerror}; make it readable for the relay's user, and for nobody else") from error
-    elif not text:
-        raise ConfigError(f"{KEY_VARIABLE} is not set: put the key that pays for settlements there, 0x and 64 hex digits, or name a key_file")
-    if not re.fullmatch(r"0x[0-9a-fA-F]{64}", text):
-        raise ConfigError(f"{where} is not 0x and 64 hex digits (it has {len(text)} characters)")
-    secret = bytes.fromhex(text[2:])
-    try:
-        signatures.address(secret)
-    except ValueError as error:
-        raise ConfigError(f"{where} is no secp256k1 key: it must be above 0 and below the group order") from error
-    return secret
+        return keys.load_key(settings.key_file, keys.password_of(settings.key_password_file, PASSWORD_VARIABLE, f"Password of {settings.key_file}"))
+    found = keys.key_of_environment(KEY_VARIABLE)
+    if found is None:
+        raise ConfigError(f"no key pays for settlements: name a key_file, or put it into {KEY_VARIABLE}, 0x and 64 hex digits")
+    return found
 
 
 # -- what is wrong, in words ----------------------------------------------------------------------------------------------------------

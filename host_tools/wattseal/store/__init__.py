@@ -3,13 +3,14 @@
 from wattseal.errors import ConfigError
 from wattseal.store.quarantine import Quarantine, Quarantined
 from wattseal.store.receipts import Added, Around
-from wattseal.store.settlements import SettlementRecord, Settlements
+from wattseal.store.settlements import SettlementRecord, Settlements, Unsettled
 from wattseal.store.statuses import Statuses
+from wattseal.store.transactions import Transactions
 
-__all__ = ["Added", "Around", "Quarantined", "SettlementRecord", "Store"]
+__all__ = ["Added", "Around", "Quarantined", "SettlementRecord", "Store", "Unsettled"]
 
 
-class Store(Settlements, Quarantine, Statuses):
+class Store(Settlements, Quarantine, Statuses, Transactions):
     """The relay's database."""
 
     def bind(self, chain_id: int, contract: bytes) -> None:

@@ -116,8 +116,39 @@ _POSTGRESQL = (
     "CREATE TABLE plugs (plug BYTEA PRIMARY KEY, first_seen_at BIGINT NOT NULL)",
 )
 
+_IN_FLIGHT = (
+    """CREATE TABLE followed (
+        id INTEGER PRIMARY KEY, session BLOB NOT NULL REFERENCES vouchers (session), sequence INTEGER NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('sent', 'included', 'settled', 'nothing_due', 'failed')),
+        tx_hash BLOB, block_number INTEGER, block_hash BLOB, gas_used INTEGER, paid TEXT, total_paid TEXT,
+        proof_verified INTEGER NOT NULL, code TEXT, message TEXT, recorded_at INTEGER NOT NULL
+    ) STRICT""",
+    "INSERT INTO followed SELECT * FROM settlements",
+    "DROP TABLE settlements",
+    "ALTER TABLE followed RENAME TO settlements",
+    "CREATE INDEX settlements_by_session ON settlements (session)",
+    "CREATE UNIQUE INDEX settlements_in_flight ON settlements (session) WHERE state IN ('sent', 'included')",
+    """CREATE TABLE transactions (
+        number INTEGER PRIMARY KEY, hash BLOB NOT NULL UNIQUE, sender BLOB NOT NULL, nonce INTEGER NOT NULL, raw BLOB NOT NULL,
+        signed_at INTEGER NOT NULL, done INTEGER NOT NULL DEFAULT 0  -- its nonce is used in a final block
+    ) STRICT""",
+    "CREATE INDEX transactions_not_done ON transactions (sender, nonce) WHERE done = 0",
+)
+_IN_FLIGHT_POSTGRESQL = (
+    "ALTER TABLE settlements DROP CONSTRAINT settlements_state_check",
+    """ALTER TABLE settlements ADD CONSTRAINT settlements_state_check
+       CHECK (state IN ('sent', 'included', 'settled', 'nothing_due', 'failed'))""",
+    "CREATE UNIQUE INDEX settlements_in_flight ON settlements (session) WHERE state IN ('sent', 'included')",
+    """CREATE TABLE transactions (
+        number BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, hash BYTEA NOT NULL UNIQUE, sender BYTEA NOT NULL, nonce BIGINT NOT NULL,
+        raw BYTEA NOT NULL, signed_at BIGINT NOT NULL, done INTEGER NOT NULL DEFAULT 0
+    )""",
+    "CREATE INDEX transactions_not_done ON transactions (sender, nonce) WHERE done = 0",
+)
+
 STEPS: tuple[Step, ...] = (
     Step(_FIRST, ()),
     Step(_KEYS, ()),
     Step(_NUMBERED_VOUCHERS, _POSTGRESQL),
+    Step(_IN_FLIGHT, _IN_FLIGHT_POSTGRESQL),
 )

@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 
 import httpx
+from wattseal import keys
 
 CONTRACT = "0x" + "5f" * 20
-KEY = "0x" + "01" * 32
+PASSWORD = "hunter2"
 GOOD = f'contract = "{CONTRACT}"\nchain_id = 31337\nrpc = ["http://127.0.0.1:9"]\ntrust_rpc = true\nlisten = "127.0.0.1:0"\napi = "127.0.0.1:0"\n'
 SITE = f'[[sites]]\nname = "garage"\nbreaker_ma = 32000\nplugs = {{ "{CONTRACT}" = 10000 }}\n'
 MAIN = [sys.executable, "-c", "from wattseal.cli.main import app; app()"]
@@ -46,20 +47,26 @@ def test_each_mistake_is_a_line_and_the_exit_code_is_1(tmp_path: Path) -> None:
     assert [line.partition(":")[0] for line in checked.stderr.splitlines()] == ["store", "chain_id", "chainid"]
 
 
+def with_key(tmp_path: Path) -> str:
+    """Return the settings of an encrypted key and its password."""
+    keys.save_key(tmp_path / "key", b"\x01" * 32, PASSWORD)
+    (tmp_path / "password").write_text(PASSWORD)
+    return f'store = "{tmp_path / "relay.sqlite"}"\nkey_file = "{tmp_path / "key"}"\nkey_password_file = "{tmp_path / "password"}"\n{GOOD}'
+
+
 def test_a_key_file_is_looked_at(tmp_path: Path) -> None:
-    key = tmp_path / "key"
-    path = written(tmp_path, f'store = "relay.sqlite"\nkey_file = "{key}"\n{GOOD}')
-    assert check(path).returncode == 1
-    key.write_text(KEY)
+    path = written(tmp_path, with_key(tmp_path))
     checked = check(path)
     assert checked.returncode == 0
-    assert KEY[2:] not in checked.stdout + checked.stderr
+    assert PASSWORD not in checked.stdout + checked.stderr
+    (tmp_path / "password").write_text("another")
+    checked = check(path)
+    assert checked.returncode == 1
+    assert checked.stderr.startswith("key_file: ")
 
 
 def test_the_relay_runs_by_a_file_alone(tmp_path: Path) -> None:
-    key = tmp_path / "key"
-    key.write_text(KEY)
-    path = written(tmp_path, f'store = "{tmp_path / "relay.sqlite"}"\nkey_file = "{key}"\n{GOOD}{SITE}')
+    path = written(tmp_path, with_key(tmp_path) + SITE)
     command = [*MAIN, "relay", "--config", str(path)]
     with subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout

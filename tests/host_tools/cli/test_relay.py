@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from wattseal import keys
 from wattseal.protocol.messages import to_hex
 
 from tests.host_tools.conftest import Actors
@@ -119,3 +120,35 @@ def test_a_store_that_cannot_be_opened_is_one_clear_line(tmp_path: Path) -> None
     assert ended.returncode == 1
     assert "[store]" in ended.stderr.splitlines()[-1]
     assert ended.stderr.count("\n") == 2, "the log says how the chain is read"
+
+
+def test_a_key_file_in_place_of_the_variable(tmp_path: Path) -> None:
+    secret, password = bytes.fromhex(KEY[2:]), "a pass phrase"
+    keys.save_key(tmp_path / "relay.key", secret, password)
+    (tmp_path / "password").write_text(password + "\n")
+    environment = {name: value for name, value in os.environ.items() if name != "WATTSEAL_RELAY_KEY"}
+    arguments = command(tmp_path, *TRUSTING, key_file=str(tmp_path / "relay.key"), key_password_file=str(tmp_path / "password"))
+    with subprocess.Popen(arguments, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stderr
+        assert json.loads(process.stdout.readline())["ready"] is True
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE_S) == 0
+        log = process.stderr.read()
+    assert password not in log
+    assert secret.hex() not in log
+    (tmp_path / "password").write_text("another")
+    ended = run(arguments, None)
+    assert ended.returncode == 1
+    assert "does not open with this password" in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
+def test_a_password_without_a_key_file(tmp_path: Path) -> None:
+    assert run(command(tmp_path, *TRUSTING, key_password_file="password")).returncode == 2
+
+
+def test_nothing_is_final_on_a_servers_word(tmp_path: Path) -> None:
+    ended = run(command(tmp_path, *TRUSTING, finality="final"))
+    assert ended.returncode == 2
+    assert "optimistic" in ended.stderr

@@ -6,11 +6,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from wattseal.errors import BadSignature, NoOffer, PlugOffline, PlugRefused, PlugSilent, RpcError, SettlementRefused, UnknownPlug, UnknownSession
+from wattseal.errors import (
+    BadSignature,
+    NoOffer,
+    PlugOffline,
+    PlugRefused,
+    PlugSilent,
+    RpcError,
+    SettlementRefused,
+    StoreError,
+    UnknownPlug,
+    UnknownSession,
+)
 from wattseal.gateway.types import SessionState
 from wattseal.protocol.eip712 import domain_separator
 from wattseal.protocol.messages import ReceiptMessage, due, to_hex
 from wattseal.relay.links import Timings
+from wattseal.relay.settle_policy import SettlePolicy
 from wattseal.store import Store
 
 from tests.host_tools.conftest import CLOSED, Actors, FakeGateway, RunningRelay, ScriptedPlug, until
@@ -146,15 +158,19 @@ async def test_a_voucher_for_another_chain_is_wrong_chain(running: RunningRelay)
     assert running.store.plugs() == []
 
 
-async def test_a_store_that_fails_acknowledges_nothing_and_lets_the_plug_come_back(running: RunningRelay) -> None:
+async def test_a_store_that_fails_acknowledges_nothing_and_lets_the_plug_come_back(running: RunningRelay, monkeypatch: pytest.MonkeyPatch) -> None:
     plug = await running.connect()
     session = await running.charge(plug)
     message = running.actors.receipt_message(session, 1)
-    running.store._execute("PRAGMA query_only = ON")
-    await plug.send(message.frame())
-    await plug.closed()
+
+    def fail(_: object) -> None:
+        raise StoreError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(running.store._adapter, "commit", fail)
+        await plug.send(message.frame())
+        await plug.closed()
     assert "ack" not in [heard["type"] for heard in plug.heard]
-    running.store._execute("PRAGMA query_only = OFF")
     assert (await deliver(await running.connect(), message))["status"] == "stored"
 
 
@@ -349,8 +365,8 @@ async def test_a_session_that_never_started_frees_the_drivers_lock(running: Runn
 
 class TestInterim:
     @pytest.fixture
-    def timings(self) -> Timings:
-        return Timings(poll_s=0.01, interim_s=-10)  # older than a time that is yet to come
+    def policy(self) -> SettlePolicy:
+        return SettlePolicy(interim_s=-10)  # older than a time that is yet to come
 
     async def test_a_session_that_went_silent_is_settled_by_its_newest_receipt(self, running: RunningRelay) -> None:
         plug = await running.connect()
@@ -371,8 +387,9 @@ class TestInterim:
         session = await running.charge(plug)
         running.gateway.open(session)
         await deliver(plug, running.actors.receipt_message(session, 1, energyWh=0, activeSeconds=0))
-        await until(lambda: bool(running.store.settlements(session)))
-        assert running.store.settlements(session)[0].state == "nothing_due"
+        calls = running.gateway.calls
+        await until(lambda: running.gateway.calls > calls + 4)
+        assert running.store.settlements(session) == []
         assert running.gateway.settled == []
 
 

@@ -42,7 +42,7 @@ def test_an_older_file_opens_with_all_that_it_holds(tmp_path: Path, version: int
         assert store.newest_receipt(second.session) == ACTORS.receipt_message(second.session, 1)
         settled = SettlementRecord(first.session, 4, "settled", b"\x01" * 32, 12, b"\x02" * 32, 41_804, 5, 2**128 - 1, proof_verified=True)
         assert store.settlements(first.session) == [settled]
-        assert [voucher for voucher, _ in store.due(received_before=2**40)] == [second]
+        assert [entry.session for entry in store.unsettled()] == [second]
         assert [entry.raw for entry in store.quarantined()] == [b"\x00\xff"]
         assert len(store.statuses(ACTORS.other_plug)) == 1
         assert store.plugs() == sorted({ACTORS.plug, ACTORS.other_plug} | ({b"\x07" * 20} if version == 2 else set()))
