@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
 
@@ -21,6 +22,7 @@ from wattseal.relay.settings import PREFIX, RelaySettings, WrongSettings, load, 
 if TYPE_CHECKING:
     from wattseal.gateway.transaction_log import TransactionLog
     from wattseal.relay.chain import Gateway
+    from wattseal.relay.health import Health
     from wattseal.relay.service import Relay
 
 EXAMPLES = """
@@ -105,6 +107,7 @@ async def run(settings: RelaySettings, gateway: Callable[["TransactionLog"], "Ga
 
     Raises StoreError, ConfigError or LinkError where it cannot start.
     """
+    from wattseal.relay.health import Health
     from wattseal.relay.links.tcp import PlugServer
     from wattseal.relay.service import Relay
     from wattseal.store import Store
@@ -118,13 +121,18 @@ async def run(settings: RelaySettings, gateway: Callable[["TransactionLog"], "Ga
         server = PlugServer(settings.chain_id, settings.contract, service, settings.timings)
         try:
             listen = await server.start(*settings.listen)
-            await _serve(service, settings.api, stopped, lambda api: _say_ready(listen, api))
+            health = Health()
+            health.add("store", service.check_store)
+            health.add("link", server.check)
+            health.add("chain", partial(service.check_head, settings.head_age_s))
+            await _serve(service, health, settings.api, stopped, lambda api: _say_ready(listen, api))
+            serving.notify("STOPPING=1")
         finally:
             await server.close()
             service.close()
 
 
-async def _serve(service: "Relay", api: tuple[str, int], stopped: asyncio.Event, ready: Callable[[tuple[str, int]], None]) -> None:
+async def _serve(service: "Relay", health: "Health", api: tuple[str, int], stopped: asyncio.Event, ready: Callable[[tuple[str, int]], None]) -> None:
     """Serve the API and settle until `stopped`, or until one of the two fails, whose error is raised."""
     import uvicorn
 
@@ -138,7 +146,7 @@ async def _serve(service: "Relay", api: tuple[str, int], stopped: asyncio.Event,
 
     listener = serving.listener(*api, "--api")
     address = listener.getsockname()[:2]
-    app = make_app(service, loopback_only=ipaddress.ip_address(address[0]).is_loopback)
+    app = make_app(service, loopback_only=ipaddress.ip_address(address[0]).is_loopback, health=health)
     http = ApiServer(uvicorn.Config(app, lifespan="off", log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=5))
     answering = asyncio.create_task(http.serve(sockets=[listener]))
     settling = asyncio.create_task(service.settler.run())
@@ -160,3 +168,4 @@ async def _serve(service: "Relay", api: tuple[str, int], stopped: asyncio.Event,
 def _say_ready(listen: tuple[str, int], api: tuple[str, int]) -> None:
     sys.stdout.write(json.dumps({"ready": True, "listen": serving.written(listen), "api": serving.written(api)}) + "\n")
     sys.stdout.flush()
+    serving.notify("READY=1")

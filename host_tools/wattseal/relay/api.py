@@ -18,6 +18,8 @@ from wattseal.errors import Malformed, PlugRefused, UnknownSession, WattsealErro
 from wattseal.loopback import LoopbackOnly
 from wattseal.protocol.framing import strict_json
 from wattseal.protocol.messages import Voucher, due, parse_command, read_hex, to_hex
+from wattseal.relay.health import Health
+from wattseal.relay.metrics import CONTENT_TYPE
 from wattseal.relay.service import Relay
 
 MAX_BODY_BYTES = 16 << 10
@@ -39,10 +41,15 @@ _STATUS_OF_CODE = {
 _PLUG_IS_NOT_READY = ("busy", "no_clock", "stale_nonce", "outbox_full", "bad_state", "tripped", "meter_fault", "stale_epoch")
 
 
-def make_app(relay: Relay, loopback_only: bool) -> Starlette:
-    """Return the ASGI application. With `loopback_only`, requests must name a loopback host (against DNS rebinding)."""
+def make_app(relay: Relay, loopback_only: bool, health: Health | None = None) -> Starlette:
+    """Return the ASGI application. With `loopback_only`, requests must name a loopback host (against DNS rebinding).
+
+    `health` says whether the relay is ready; without one it is.
+    """
     routes = [
         Route("/healthz", _health),
+        Route("/livez", _live),
+        Route("/metrics", _metrics),
         Route("/plugs", _plugs),
         Route("/plugs/{plug}/offer", _offer),
         Route("/plugs/{plug}/commands", _command, methods=["POST"]),
@@ -62,6 +69,7 @@ def make_app(relay: Relay, loopback_only: bool) -> Starlette:
         exception_handlers={WattsealError: _on_refusal, HTTPException: _on_http_error},
     )
     app.state.relay = relay
+    app.state.health = health or Health()
     return app
 
 
@@ -70,7 +78,17 @@ def make_app(relay: Relay, loopback_only: bool) -> Starlette:
 
 async def _health(request: Request) -> Response:
     relay = _relay(request)
-    return JSONResponse({"ok": True, "chain_id": relay.chain_id, "contract": to_hex(relay.contract), "plugs_connected": len(relay.connections)})
+    reasons = await request.app.state.health.reasons()
+    page = {"ok": not reasons, "chain_id": relay.chain_id, "contract": to_hex(relay.contract), "plugs_connected": len(relay.connections)}
+    return JSONResponse(page | {"reasons": [asdict(reason) for reason in reasons]}, 503 if reasons else 200)
+
+
+async def _live(_: Request) -> Response:
+    return JSONResponse({"ok": True})
+
+
+async def _metrics(request: Request) -> Response:
+    return Response(_relay(request).metrics.text(), media_type=CONTENT_TYPE)
 
 
 async def _plugs(request: Request) -> Response:

@@ -6,6 +6,7 @@ crash but the store: the plug sends again what was not acknowledged, and what wa
 
 import asyncio
 import logging
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
@@ -20,6 +21,7 @@ from wattseal.errors import (
     ProtocolError,
     Retired,
     StaleEpoch,
+    StoreError,
     UnknownPlug,
     UnknownSession,
 )
@@ -54,6 +56,7 @@ from wattseal.relay.chain import ChainThreads, Gateway
 from wattseal.relay.chain_time import ChainTime
 from wattseal.relay.ingest import Ingest
 from wattseal.relay.links import Connection, Timings
+from wattseal.relay.metrics import Metrics
 from wattseal.relay.settle_policy import SettlePolicy
 from wattseal.relay.settling import Settler
 from wattseal.relay.site_control import SiteControl
@@ -86,7 +89,8 @@ class Relay:
         self.store = store
         self.connections: dict[bytes, Connection] = {}
         self._domain = domain_separator(chain_id, contract)
-        self._chain = ChainThreads()
+        self.metrics = Metrics()
+        self._chain = ChainThreads(lambda error: self.metrics.gateway_error(error.code))
         self._time = ChainTime(partial(self._chain.ask, gateway.head_timestamp))
         self._ingest = Ingest(self._domain, store)
         self._gateway = gateway
@@ -94,11 +98,48 @@ class Relay:
         self._locks: dict[Connection, tuple[bytes, asyncio.Task[None]]] = {}
         self.sites = SiteControl(sites, store)
         self.settler = Settler(store, gateway, self._chain, timings, policy, self._say_settled)
+        self.metrics.watch(self)
 
     def close(self) -> None:
         """Finish what is being stored, and let go of the threads that wait for the chain; what they do is safe to repeat."""
         self._ingest.close()
         self._chain.close()
+
+    # -- what is watched --------------------------------------------------------------------------------------------------------------
+
+    @property
+    def plugs_connected(self) -> int:
+        """How many plugs are connected."""
+        return len(self.connections)
+
+    @property
+    def queued(self) -> int:
+        """How many receipts wait to be stored."""
+        return self._ingest.queued
+
+    @property
+    def chain_head(self) -> int | None:
+        """UTC second of the newest header that was seen, None before the first."""
+        return self._time.newest
+
+    @property
+    def money_at_risk(self) -> dict[bytes, int]:
+        """By token, in its base units: what all stored receipts are worth beyond what is settled, as of the settler's last look."""
+        return self.settler.money_at_risk
+
+    @property
+    def settlements(self) -> dict[str, int]:
+        """How many settlements have come to each state since the start."""
+        return self.settler.outcomes
+
+    async def check_store(self) -> None:
+        """Raise StoreError where the store takes nothing. Not in the threads that wait for the chain, which may all be waiting."""
+        await asyncio.to_thread(self.store.check_writable)
+
+    async def check_head(self, max_age_s: float) -> str | None:
+        """Return why the chain's newest header is none to go by. Raises GatewayError."""
+        age_s = int(time.time()) - await self._time.ask()
+        return f"the newest header is {age_s} s old: is the chain's server synchronised?" if age_s > max_age_s else None
 
     # -- what the API asks ------------------------------------------------------------------------------------------------------------
 
@@ -234,6 +275,7 @@ class Relay:
     def quarantine(self, peer: str, error: ProtocolError, raw: bytes) -> None:
         """Keep a refused frame with the reason."""
         _log.warning("refused a frame", extra={"peer": peer, "code": error.code, "why": str(error)})
+        self.metrics.quarantined(error.code)
         self.store.add_quarantined(peer, error.code, str(error), raw)
 
     def _take_session(self, connection: Connection, message: SessionMessage) -> None:
@@ -283,12 +325,21 @@ class Relay:
 
     async def _take_receipt(self, connection: Connection, message: ReceiptMessage) -> None:
         receipt = message.receipt
-        await self._time.check(receipt.asOf)
-        status = await self._ingest.take(connection.plug, message)
+        extra = {"session": to_hex(receipt.session), "sequence": receipt.sequence}
+        came = time.monotonic()
+        try:
+            await self._time.check(receipt.asOf)
+            status = await self._ingest.take(connection.plug, message)
+        except (ProtocolError, StoreError) as error:
+            outcome = "refused" if isinstance(error, ProtocolError) else "not_kept"
+            self.metrics.receipt(outcome)
+            _log.warning("receipt %s", outcome, extra=extra | {"peer": connection.peer, "code": error.code, "why": str(error)})
+            raise
+        self.metrics.receipt(status.value)
         if _log.isEnabledFor(logging.INFO):
-            extra = {"session": to_hex(receipt.session), "sequence": receipt.sequence, "energy_wh": receipt.energyWh, "final": receipt.final}
-            _log.info("receipt %s", status.value, extra=extra)
+            _log.info("receipt %s", status.value, extra=extra | {"energy_wh": receipt.energyWh, "final": receipt.final})
         await connection.send(Ack(receipt.session, receipt.sequence, status.value))
+        self.metrics.acknowledged(time.monotonic() - came)
         if receipt.final:
             self._unwatch_lock(connection)
             connection.answered(receipt.session)

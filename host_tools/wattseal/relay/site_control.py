@@ -154,6 +154,7 @@ class SiteControl:
                 "breaker_ma": planner.site.breaker_ma,
                 "reserve_ma": planner.site.reserve_ma,
                 "may_draw_ma": planner.drawn_ma(now_s),
+                "drawn_ma": sum(self._drawn_ma(plug) for plug in planner.site.plugs),
                 "plugs": [{"plug": to_hex(plug), **planner.page(plug, now_s)} for plug in planner.site.plugs],
             }
             for planner in self._planners
@@ -163,6 +164,11 @@ class SiteControl:
 
     def _now(self) -> int:
         return int(self._clock())
+
+    def _drawn_ma(self, plug: bytes) -> int:
+        """Return what a plug says that it draws, 0 while it is not connected."""
+        line = self._lines.get(plug)
+        return line.connection.status.current_ma if line and line.connection.status else 0
 
     def _sight(self, plug: bytes, status: Status) -> Sight:
         claims = status.state == "charging"

@@ -27,7 +27,7 @@ DEAD_RPC = "http://127.0.0.1:9"
 @contextlib.asynccontextmanager
 async def relay_process(store: Path, actors: Actors) -> AsyncIterator[tuple[asyncio.subprocess.Process, str, int]]:
     """Run `wattseal relay` without a chain; give process, host and port for plugs. Kills it in the end."""
-    arguments = ["--store", str(store), "--rpc", DEAD_RPC, "--contract", to_hex(actors.contract), "--chain-id", str(actors.chain_id)]
+    arguments = ["--store", str(store), "--rpc", DEAD_RPC, "--trust-rpc", "--contract", to_hex(actors.contract), "--chain-id", str(actors.chain_id)]
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-c", "from wattseal.cli.main import app; app()", "relay", *arguments, "--listen", "127.0.0.1:0", "--api", "127.0.0.1:0"),

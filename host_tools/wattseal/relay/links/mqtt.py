@@ -104,6 +104,10 @@ class MqttLink:
         self._spawn(self._stay_connected(address))
         self._spawn(self._look_after_plugs())
 
+    async def check(self) -> str | None:
+        """Return why no plug can be heard, or None."""
+        return None if self._client is not None else "no connection to the broker: is it running, and does it take this relay's credentials?"
+
     async def close(self) -> None:
         """End every connection, and the one to the broker."""
         tasks = tuple(self._tasks)
