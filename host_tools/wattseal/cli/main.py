@@ -24,6 +24,8 @@ Examples:
 
   wattseal plug enrol 0x...
 
+  wattseal config check /etc/wattseal/relay.toml
+
 Exit codes: 0 done or stopped in order, 1 refused or failed (one line on stderr says why), 2 wrong usage.
 """
 
