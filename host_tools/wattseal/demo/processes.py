@@ -139,7 +139,11 @@ class Chain(Process):
 
     def fund(self, address: bytes, wei: int) -> None:
         """Give an account money: by a transaction, since anvil_setBalance changes the state behind a header that is signed already."""
-        self.rpc.call("eth_sendTransaction", {"from": self.rpc.call("eth_accounts")[0], "to": to_hex(address), "value": hex(wei)})
+        transfer = {"from": self.rpc.call("eth_accounts")[0], "to": to_hex(address), "value": hex(wei)}
+        tx_hash = self.rpc.call("eth_sendTransaction", transfer)
+        # while anvil makes a block, its proofs of the one before are already of the new state
+        while self.rpc.call("eth_getTransactionReceipt", tx_hash) is None:
+            time.sleep(0.001)
 
 
 class Command(Process):

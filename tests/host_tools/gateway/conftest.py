@@ -107,7 +107,10 @@ def funded_key(anvil: str) -> Callable[[], bytes]:
     def make() -> bytes:
         key = secrets.token_bytes(32)
         # not anvil_setBalance, which changes the state behind the newest header
-        rpc.call("eth_sendTransaction", {"from": bank, "to": to_hex(signatures.address(key)), "value": to_hex(100 * 10**18)})
+        transfer = {"from": bank, "to": to_hex(signatures.address(key)), "value": to_hex(100 * 10**18)}
+        tx_hash = rpc.call("eth_sendTransaction", transfer)
+        while rpc.call("eth_getTransactionReceipt", tx_hash) is None:
+            time.sleep(0.001)  # while anvil makes a block, its proofs of the one before are already of the new state
         return key
 
     return make
