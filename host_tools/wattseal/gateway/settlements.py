@@ -69,7 +69,8 @@ class Settlements:
             return []
         head = self._chain.headers.latest()
         encoded = [wattseal.encoded_claim(wattseal.claim(claim.voucher, claim.receipt, claim.plug_signature)) for claim in claims]
-        own, waiting = self._own_transactions(head)
+        own = [] if self._submitter is None else self._submitter.included(head)
+        waiting = self._waiting(head)
         states = self._states(head, claims)
         paid = self._paid_by_own(head, own, dict(zip(encoded, claims, strict=True)))
         steps: list[Step] = [None] * len(claims)
@@ -83,6 +84,9 @@ class Settlements:
                 steps[place] = error
             if steps[place] is None:
                 owed.append(place)
+        if self._submitter is not None:
+            self._submitter.advance(head)  # last, as it changes the chain that was just looked at
+            waiting = self._waiting(head)
         if owed and not waiting:
             for place, step in zip(owed, self._send(head, [claims[place] for place in owed[:MAX_CLAIMS]]), strict=False):
                 steps[place] = step
@@ -90,17 +94,14 @@ class Settlements:
 
     # -- where they stand -------------------------------------------------------------------------------------------------------------
 
-    def _own_transactions(self, head: Header) -> tuple[list[Inclusion], dict[bytes, bytes]]:
-        """Return what is in blocks, and of what is not each session with its transaction's hash."""
-        if self._submitter is None:
-            return [], {}
-        self._submitter.advance(head)
+    def _waiting(self, head: Header) -> dict[bytes, bytes]:
+        """Return each session in an own transaction that is in no block, with the transaction's hash."""
         waiting: dict[bytes, bytes] = {}
-        for signed in self._submitter.waiting(head):
+        for signed in [] if self._submitter is None else self._submitter.waiting(head):
             transaction = signed.transaction
             sessions = [wattseal.claimed_session(key) for key in wattseal.claims_in(transaction.call)]
             waiting |= dict.fromkeys(sessions or [b""], transaction.hash)  # another call of this key is in nobody's name, but in the way
-        return self._submitter.included(head), waiting
+        return waiting
 
     def _states(self, head: Header, claims: Sequence[Claim]) -> list[SessionState]:
         if not claims:

@@ -64,14 +64,17 @@ class Settler:
 
     async def run(self) -> None:
         """Settle every session that is due, for ever: at once when a final receipt comes, else every poll interval."""
+        pause_s = self._timings.poll_s
         while True:
             self._due.clear()
             try:
                 await self.settle_due()
+                pause_s = self._timings.poll_s
             except (StoreError, GatewayError) as error:
-                _log.error("cannot settle", extra={"code": error.code, "why": str(error)})
+                _log.error("cannot settle", extra={"code": error.code, "why": str(error), "again_in_s": pause_s})
+                pause_s = min(2 * pause_s, _LONGEST_PAUSE * self._timings.poll_s)
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._timings.poll_s):
+                async with asyncio.timeout(pause_s):
                     await self._due.wait()
 
     async def settle_due(self) -> None:
@@ -105,7 +108,7 @@ class Settler:
     async def _step(self, entries: Sequence[Unsettled]) -> None:
         claims = []
         for entry in entries:
-            if due(entry.session.voucher, entry.message.receipt) or not await self._nothing_due(entry):
+            if entry.in_flight or due(entry.session.voucher, entry.message.receipt) or not await self._nothing_due(entry):
                 claims.append((entry, Claim(entry.session.voucher, entry.message.receipt, entry.message.signature)))
         # also without claims: a transaction that is included, but not final, may have to be sent again
         steps = await self._chain.ask(self._gateway.settle_many, [claim for _, claim in claims])

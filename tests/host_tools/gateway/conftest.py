@@ -41,7 +41,7 @@ def mainnet() -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _anvil(fork: str) -> Iterator[str]:
+def start_chain(fork: str) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -70,13 +70,13 @@ def _anvil(fork: str) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def start_anvil() -> Callable[[str], contextlib.AbstractContextManager[str]]:
     """Starts a chain with the rules of a fork, at block 1; a context manager that gives its URL."""
-    return _anvil
+    return start_chain
 
 
 @pytest.fixture(scope="session")
 def anvil() -> Iterator[str]:
     """The URL of the chain that the tests share, with the rules of Osaka, at block 1 or later."""
-    with _anvil("osaka") as url:
+    with start_chain("osaka") as url:
         yield url
 
 
@@ -158,10 +158,9 @@ class Charge:
     def receipt(self, energy_wh: int, *, final: bool = False, **changes: int) -> tuple[Voucher, Receipt, bytes]:
         """The arguments of `settle` for so much energy in an hour."""
         start = self.voucher.issuedAt
-        fields = {"activeSeconds": 3600 if energy_wh else 0, "asOf": start + (3600 if energy_wh else 0), **changes}
+        fields = {"sequence": 1, "activeSeconds": 3600 if energy_wh else 0, "asOf": start + (3600 if energy_wh else 0), **changes}
         receipt = Receipt(
             session=self.session,
-            sequence=1,
             startedAt=start,
             registerWh=1000,
             energyWh=energy_wh,
