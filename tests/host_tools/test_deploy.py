@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from wattseal.relay.metrics import Metrics
-from wattseal.relay.settings import PREFIX, RelaySettings, load, option_of
+from wattseal.relay.settings import PREFIX, RelaySettings
+from wattseal.relay.settings_reading import load, option_of
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "host_tools/deploy"

@@ -23,7 +23,8 @@ def check(file: Annotated[Path, typer.Argument(help="TOML file, as for `wattseal
     The environment counts as it would for the relay: variables WATTSEAL_RELAY_... go before the file.
     """
     from wattseal.errors import ConfigError
-    from wattseal.relay.settings import KEY_VARIABLE, WrongSettings, can_open_key, load, read_key
+    from wattseal.relay.settings import KEY_VARIABLE, can_open_key, read_key
+    from wattseal.relay.settings_reading import WrongSettings, load
 
     try:
         settings = load({}, file)

@@ -9,7 +9,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
 import typer
 
 from wattseal.cli import serving
-from wattseal.relay.settings import PREFIX, RelaySettings, WrongSettings, load, option_of, read_key, shown
+from wattseal.relay.settings import PREFIX, RelaySettings, read_key, shown
+from wattseal.relay.settings_reading import WrongSettings, load, option_of
 
 if TYPE_CHECKING:
     from wattseal.gateway.transaction_log import TransactionLog
@@ -36,6 +37,14 @@ Examples:
   wattseal relay --config /etc/wattseal/relay.toml --key-file relay.key --key-password-file password (in place of WATTSEAL_RELAY_KEY)
 
   wattseal relay --settle-batch 100 --settle-wait 600 --max-base-fee 5 ... (a fleet's way to settle)
+
+  wattseal plug mqtt-user 0x... --users users && wattseal relay ... --mqtt-listen 0.0.0.0:1883 --mqtt-users users (plugs by MQTT)
+
+  WATTSEAL_RELAY_MQTT_PASSWORD=... wattseal relay ... --broker mqtts://broker.example --mqtt-user relay --mqtt-ca ca.pem
+
+  wattseal relay ... --broker mqtts://broker.example --mqtt-cert relay.pem --mqtt-key relay.key --shards 00-7f
+
+  wattseal relay ... --serial /dev/ttyUSB0 (a plug on a cable)
 
   wattseal relay --store relay.sqlite --contract 0x... --chain-id 31337 --rpc http://127.0.0.1:8545 --simulated-beacon http://127.0.0.1:8548
 
@@ -77,7 +86,7 @@ def relay(config: Path | None, **options: Any) -> None:
     The key that pays for gas comes from an encrypted file, or from the environment variable WATTSEAL_RELAY_KEY. Several relays may share a
     store on PostgreSQL, each with a key of its own. When everything listens, one line of JSON goes to stdout:
     {"ready": true, "listen": "127.0.0.1:7140", "api": "127.0.0.1:7141"}. The log goes to stderr, one JSON object a line.
-    SIGTERM or SIGINT stop the relay in order.
+    With --mqtt-listen its address is there as "mqtt_listen". SIGTERM or SIGINT stop the relay in order.
     """
     try:
         settings = load({name: value or None for name, value in options.items()}, config)
@@ -108,7 +117,7 @@ async def run(settings: RelaySettings, gateway: Callable[["TransactionLog"], "Ga
     Raises StoreError, ConfigError or LinkError where it cannot start.
     """
     from wattseal.relay.health import Health
-    from wattseal.relay.links.tcp import PlugServer
+    from wattseal.relay.links.running import links
     from wattseal.relay.service import Relay
     from wattseal.store import Store
 
@@ -118,17 +127,14 @@ async def run(settings: RelaySettings, gateway: Callable[["TransactionLog"], "Ga
     with contextlib.closing(Store(settings.store)) as store:
         store.bind(settings.chain_id, settings.contract)
         service = Relay(settings.chain_id, settings.contract, store, gateway(store), settings.timings, settings.policy, settings.planned_sites())
-        server = PlugServer(settings.chain_id, settings.contract, service, settings.timings)
+        health = Health()
+        health.add("store", service.check_store)
+        health.add("chain", partial(service.check_head, settings.head_age_s))
         try:
-            listen = await server.start(*settings.listen)
-            health = Health()
-            health.add("store", service.check_store)
-            health.add("link", server.check)
-            health.add("chain", partial(service.check_head, settings.head_age_s))
-            await _serve(service, health, settings.api, stopped, lambda api: _say_ready(listen, api))
-            serving.notify("STOPPING=1")
+            async with links(settings.links(), settings.chain_id, settings.contract, service, settings.timings, health.add) as addresses:
+                await _serve(service, health, settings.api, stopped, lambda api: _say_ready({**addresses, "api": api}))
+                serving.notify("STOPPING=1")
         finally:
-            await server.close()
             service.close()
 
 
@@ -165,7 +171,7 @@ async def _serve(service: "Relay", health: "Health", api: tuple[str, int], stopp
         await answering
 
 
-def _say_ready(listen: tuple[str, int], api: tuple[str, int]) -> None:
-    sys.stdout.write(json.dumps({"ready": True, "listen": serving.written(listen), "api": serving.written(api)}) + "\n")
+def _say_ready(addresses: Mapping[str, tuple[str, int]]) -> None:
+    sys.stdout.write(json.dumps({"ready": True, **{name: serving.written(address) for name, address in addresses.items()}}) + "\n")
     sys.stdout.flush()
     serving.notify("READY=1")

@@ -1,46 +1,35 @@
-"""The relay's settings, each defined once: from an option, else the environment, else a TOML file, else its default (docs/operations.md).
+"""The relay's settings, each defined once (docs/operations.md); `settings_reading` says where they come from.
 
 A new setting is one line of `RelaySettings`; option, variable, key, help and check follow from it. Secrets are no settings: only names of files are.
 """
 
-import difflib
 import json
 import os
 import re
-import tomllib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, InitSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from wattseal import keys
 from wattseal.errors import ConfigError
 from wattseal.gateway.connect import ONE_OF_THREE, ChainSettings
 from wattseal.gateway.submit import Limits
 from wattseal.relay.links import Timings
+from wattseal.relay.links.mqtt_client import BrokerAddress
+from wattseal.relay.links.running import EmbeddedSettings, LinkSettings
+from wattseal.relay.links.tls import client_context
 from wattseal.relay.settle_policy import SettlePolicy
 from wattseal.relay.sites import Site
 
 PREFIX = "WATTSEAL_RELAY_"
 KEY_VARIABLE = PREFIX + "KEY"
 PASSWORD_VARIABLE = PREFIX + "KEY_PASSWORD"
+MQTT_PASSWORD_VARIABLE = PREFIX + "MQTT_PASSWORD"
 GWEI = 10**9
-_NOT_SETTINGS = (KEY_VARIABLE, PASSWORD_VARIABLE, PREFIX + "CONFIG")
-_MAX_FILE_BYTES = 1 << 20
-_SECRETS = re.compile(r"key|password|secret|token|mnemonic|seed", re.IGNORECASE)
-
-
-class WrongSettings(ConfigError):
-    """Settings are missing or wrong; `mistakes` has a line for each, `of_options` says whether any of them was given as an option."""
-
-    def __init__(self, mistakes: list[str], of_options: bool = False) -> None:
-        """Keep the lines."""
-        super().__init__("; ".join(mistakes))
-        self.mistakes = mistakes
-        self.of_options = of_options
+_BROKER_PORTS = {"mqtt": 1883, "mqtts": 8883}
 
 
 def address(text: object) -> object:
@@ -64,8 +53,30 @@ def _words(value: object) -> object:
     return value.split() if isinstance(value, str) else value
 
 
+def _broker(url: object) -> object:
+    if not isinstance(url, str) or "@" in url:
+        # not repeated: there may be a password in it
+        raise ValueError(f"holds a user: give mqtt_user, and the password in {MQTT_PASSWORD_VARIABLE} or mqtt_password_file")
+    parts = urlsplit(url)
+    try:
+        port = parts.port or _BROKER_PORTS[parts.scheme]
+    except (KeyError, ValueError):
+        port = 0
+    if not port or not parts.hostname or parts.path.strip("/") or parts.query or parts.fragment:
+        raise ValueError(f"{url!r:.80} is not mqtts://HOST[:PORT] or mqtt://HOST[:PORT]")
+    return url
+
+
+def _shards(text: object) -> object:
+    match = re.fullmatch(r"([0-9a-f]{2})-([0-9a-f]{2})", text) if isinstance(text, str) else None
+    if not match or match[1] > match[2]:
+        raise ValueError(f"{text!r:.40} is no range of bytes as 00-7f")
+    return text
+
+
 Address = Annotated[tuple[str, int], NoDecode, BeforeValidator(address)]
 Urls = Annotated[tuple[Annotated[str, Field(pattern=r"^https?://")], ...], NoDecode, BeforeValidator(_words)]
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
 Plug = Annotated[bytes, _hex(20)]
 
 
@@ -115,6 +126,20 @@ class RelaySettings(BaseSettings):
         None, f"File whose first line is the key file's password; else {PASSWORD_VARIABLE}, else it is asked for."
     )
     listen: Address = setting("127.0.0.1:7140", "Where plugs connect, HOST:PORT. Plugs on the LAN need 0.0.0.0:7140.")
+    broker: Annotated[str, BeforeValidator(_broker)] | None = setting(
+        None, "MQTT broker where plugs are too, mqtts://HOST[:PORT], or mqtt:// without TLS."
+    )
+    mqtt_user: str | None = setting(None, "User of this relay at the broker.")
+    mqtt_password_file: Path | None = setting(None, f"File whose first line is that user's password; else {MQTT_PASSWORD_VARIABLE} holds it.")
+    mqtt_ca: Path | None = setting(None, "Certificate of the CA that vouches for the broker; else the system's CAs.")
+    mqtt_cert: Path | None = setting(None, "Certificate that this relay shows the broker, or with mqtt_listen the plugs.")
+    mqtt_key: Path | None = setting(None, "File with the key of mqtt_cert, unencrypted.")
+    mqtt_listen: Address | None = setting(None, "Be the broker, for up to 64 plugs, on HOST:PORT; needs wattseal[broker].")
+    mqtt_users: Path | None = setting(None, "File of the plugs' passwords, made by `wattseal plug mqtt-user`, for mqtt_listen.")
+    shards: Annotated[str, BeforeValidator(_shards)] = setting(
+        "00-ff", "First bytes of the plugs' ids that this relay serves at the broker, as 00-7f; every relay others."
+    )
+    serial: Words = setting((), "Serial line with a plug: a device, or a URL of pyserial as socket://HOST:PORT.")
     api: Address = setting("127.0.0.1:7141", "Where the HTTP API listens, HOST:PORT.")
     poll_s: float = setting(1, "Seconds between two looks at the chain.", "--poll", ge=0.01)
     ping_s: float = setting(60, "Seconds between two pings to a plug.", "--ping", ge=0.01)
@@ -148,6 +173,18 @@ class RelaySettings(BaseSettings):
             raise ValueError("finality: nothing says what is final with trust_rpc; choose optimistic, or beacon")
         if self.key_password_file is not None and self.key_file is None:
             raise ValueError("key_password_file is of no use without key_file: take it out")
+        if (self.mqtt_cert is None) != (self.mqtt_key is None):
+            raise ValueError("mqtt_cert and mqtt_key go together")
+        if self.broker is not None and self.mqtt_listen is not None:
+            raise ValueError("mqtt_listen is of no use with broker: there is a broker already")
+        if (self.mqtt_listen is None) != (self.mqtt_users is None):
+            raise ValueError("mqtt_listen and mqtt_users go together: who may come in?")
+        if self.broker is None and (self.mqtt_user or self.mqtt_ca):
+            raise ValueError("mqtt_user and mqtt_ca are of no use without broker")
+        if self.broker is not None and self.broker.startswith("mqtt:") and (self.mqtt_ca or self.mqtt_cert):
+            raise ValueError("mqtt_ca and mqtt_cert are of no use with mqtt://: give mqtts://")
+        if self.mqtt_user is None and (self.mqtt_password_file is not None or MQTT_PASSWORD_VARIABLE in os.environ):
+            raise ValueError("mqtt_user is needed with a password for the broker")
         names = [site.name for site in self.sites]
         plugs = [plug for site in self.sites for plug in site.plugs]
         if len(set(names)) < len(names) or len(set(plugs)) < len(plugs):
@@ -159,6 +196,22 @@ class RelaySettings(BaseSettings):
         """How to read the chain."""
         names = ("chain_id", "rpc", "beacon", "light_client_store", "checkpoint", "simulated_beacon", "trust_rpc", "timeout_s")
         return ChainSettings(**{name: getattr(self, name) for name in names})
+
+    def links(self) -> LinkSettings:
+        """Return where plugs come in. Raises ConfigError where a file is wrong."""
+        certificate = None if self.mqtt_cert is None or self.mqtt_key is None else (self.mqtt_cert, self.mqtt_key)
+        first, last = (int(text, 16) for text in self.shards.split("-"))
+        where: BrokerAddress | EmbeddedSettings | None = None
+        if self.mqtt_listen is not None and self.mqtt_users is not None:
+            where = EmbeddedSettings(self.mqtt_listen, self.mqtt_users, certificate)
+        elif self.broker is not None:
+            parts = urlsplit(self.broker)
+            password = None
+            if self.mqtt_password_file is not None or os.environ.get(MQTT_PASSWORD_VARIABLE):
+                password = keys.password_of(self.mqtt_password_file, MQTT_PASSWORD_VARIABLE, "")
+            tls = client_context(self.mqtt_ca, certificate) if parts.scheme == "mqtts" else None
+            where = BrokerAddress(parts.hostname or "", parts.port or _BROKER_PORTS[parts.scheme], self.mqtt_user, password, tls)
+        return LinkSettings(self.listen, where, range(first, last + 1), self.serial)
 
     @property
     def timings(self) -> Timings:
@@ -188,54 +241,12 @@ class RelaySettings(BaseSettings):
     def effective(self) -> str:
         """Return every setting as TOML, what may hold a password left out of it."""
         values = {name: shown(getattr(self, name)) for name in type(self).model_fields if name != "sites"}
-        lines = [f"{name} = {_toml(value)}" for name, value in values.items() if value is not None]
+        lines = [f"{name} = {json.dumps(value)}" for name, value in values.items() if value is not None]
         for site in self.sites:
             plugs = ", ".join(f'"0x{plug.hex()}" = {limit_ma}' for plug, limit_ma in site.plugs.items())
             lines += ["", "[[sites]]", f"name = {json.dumps(site.name)}", f"breaker_ma = {site.breaker_ma}", f"reserve_ma = {site.reserve_ma}"]
             lines.append(f"plugs = {{ {plugs} }}")
         return "\n".join(lines)
-
-
-def option_of(name: str) -> str:
-    """Return the option of a setting."""
-    extra = RelaySettings.model_fields[name].json_schema_extra
-    return str(extra["option"]) if isinstance(extra, dict) else "--" + name.replace("_", "-")
-
-
-def load(options: Mapping[str, Any], file: Path | None) -> RelaySettings:
-    """Return the settings from these options (by name; None is not given), the environment and a file. Raises WrongSettings with every mistake."""
-    given = {name: value for name, value in options.items() if value is not None}
-    in_file = {} if file is None else _read(file)
-    mistakes = _misplaced(in_file)
-
-    class Loaded(RelaySettings):
-        @classmethod
-        def settings_customise_sources(
-            cls,
-            settings_cls: type[BaseSettings],
-            init_settings: PydanticBaseSettingsSource,
-            env_settings: PydanticBaseSettingsSource,
-            dotenv_settings: PydanticBaseSettingsSource,
-            file_secret_settings: PydanticBaseSettingsSource,
-        ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return init_settings, env_settings, InitSettingsSource(settings_cls, in_file)
-
-    loaded: RelaySettings | None = None
-    of_options = False
-    try:
-        loaded = Loaded(**given)
-    except SettingsError as error:
-        mistakes.append(f"a variable {PREFIX}... that holds a list or a table is no JSON: {error}")
-    except ValidationError as error:
-        for one in error.errors(include_url=False):
-            if one["type"] == "too_short" and one["input"]:  # and its items are named
-                continue
-            mistakes.append(_said(one, given, file))
-            name = str(one["loc"][0]) if one["loc"] else ""
-            of_options |= name in given or (file is None and PREFIX + name.upper() not in os.environ)
-    if loaded is None or mistakes:
-        raise WrongSettings(mistakes, of_options)
-    return loaded
 
 
 def can_open_key(settings: RelaySettings) -> bool:
@@ -255,68 +266,6 @@ def read_key(settings: RelaySettings) -> bytes:
     return found
 
 
-# -- what is wrong, in words ----------------------------------------------------------------------------------------------------------
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as file:
-            data = file.read(_MAX_FILE_BYTES + 1)
-        if len(data) > _MAX_FILE_BYTES:
-            raise WrongSettings([f"{path} has more than {_MAX_FILE_BYTES} bytes: it is no file of settings"])
-        return tomllib.loads(data.decode())
-    except OSError as error:
-        raise WrongSettings([f"{path} cannot be read: {error.strerror}; check name and permissions"]) from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise WrongSettings([f"{path} is no TOML: {error}"]) from error
-
-
-def _misplaced(in_file: Mapping[str, Any]) -> list[str]:
-    """Return what is where it must not be: passwords in the file, variables that nobody reads."""
-    mistakes = []
-    for name, value in in_file.items():
-        for text in value if isinstance(value, list) else [value]:
-            if isinstance(text, str) and "://" in text and urlsplit(text).password is not None:
-                mistakes.append(f"{name}: holds a password; take it out of the file and set {PREFIX}{name.upper()} instead")
-    for variable in sorted(os.environ):
-        name = variable.removeprefix(PREFIX).lower()
-        if variable.startswith(PREFIX) and variable not in _NOT_SETTINGS and name not in RelaySettings.model_fields:
-            mistakes.append(f"{variable}: no such setting{_near(name)}; unset it")
-    return mistakes
-
-
-def _near(name: str) -> str:
-    near = difflib.get_close_matches(name, RelaySettings.model_fields, 1)
-    return f", did you mean {near[0]}?" if near else ""
-
-
-def _said(error: Any, given: Mapping[str, Any], file: Path | None) -> str:
-    loc = [part for part in error["loc"] if part != "[key]"]
-    name = str(loc[0]) if loc else ""
-    key = re.sub(r"\.(\d+)(?=\.|$)", r"[\1]", ".".join(str(part) for part in loc)) or "together"
-    variable = PREFIX + name.upper()
-    if error["type"] == "missing" and len(loc) == 1:
-        return f"{key}: is missing; give {option_of(name)}, {variable}, or {name} in a file by --config"
-    if error["type"] == "missing":
-        return f"{key}: is missing; add it to {file or variable}"
-    if error["type"] == "extra_forbidden":
-        hint = (
-            "; secrets never stand in the file: name a file by key_file, or set a variable"
-            if _SECRETS.search(key)
-            else _near(name)
-            if len(loc) == 1
-            else ""
-        )
-        return f"{key}: no such setting{hint}"
-    source = f"option {option_of(name)}" if name in given else variable if variable in os.environ else str(file) if loc else ""
-    what = str(error["ctx"]["error"]) if error["type"] == "value_error" else f"{error['msg'].lower()}, not {_quoted(error['input'])}"
-    return f"{key}: {what}" + (f" ({source})" if source else "")
-
-
-def _quoted(value: object) -> str:
-    return f"{shown(value)!r:.80}"
-
-
 def shown(value: Any) -> Any:
     """Return a setting's value for people: of an URL no more than its scheme, user, host and port, since paths and queries often hold keys."""
     if isinstance(value, bytes):
@@ -330,7 +279,3 @@ def shown(value: Any) -> Any:
         user = f"{parts.username}@" if parts.username and not parts.password else ""
         return f"{parts.scheme}://{user}{parts.netloc.rpartition('@')[2]}" + ("/..." if parts.path.strip("/") or parts.query else "")
     return str(value) if isinstance(value, Path) else value
-
-
-def _toml(value: Any) -> str:
-    return json.dumps(value)

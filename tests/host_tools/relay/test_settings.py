@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from wattseal import keys
 from wattseal.errors import ConfigError
-from wattseal.relay.settings import PREFIX, RelaySettings, WrongSettings, load, option_of, read_key
+from wattseal.relay.settings import PREFIX, RelaySettings, read_key
+from wattseal.relay.settings_reading import WrongSettings, load, option_of
 from wattseal.relay.settle_policy import SettlePolicy
 from wattseal.relay.sites import Site
 

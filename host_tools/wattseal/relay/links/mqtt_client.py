@@ -79,9 +79,7 @@ class MqttClient(asyncio.Protocol):
         await self._writable.wait()
         if self._transport is None or self.ended.done():
             raise ConnectionResetError("the connection to the broker is gone")
-        if not self._unsent:
-            asyncio.get_running_loop().call_soon(self._flush)  # one write for all that this turn of the loop publishes
-        self._unsent.append(packets.publish(topic, payload))
+        self._send(packets.publish(topic, payload))
 
     def pause(self) -> None:
         """Stop reading: the broker has to keep what comes."""
@@ -135,6 +133,11 @@ class MqttClient(asyncio.Protocol):
             raise BrokerError(f"the broker hung up: {self.ended.result()}")
         return self._answer.result()
 
+    def _send(self, packet: bytes) -> None:
+        if not self._unsent:
+            asyncio.get_running_loop().call_soon(self._flush)  # one write for all that this turn of the loop sends
+        self._unsent.append(packet)
+
     def _flush(self) -> None:
         if self._transport is not None and not self.ended.done():
             self._transport.write(b"".join(self._unsent))
@@ -168,7 +171,10 @@ class MqttClient(asyncio.Protocol):
             for head, body, size in self._reader.feed(data):
                 kind = head >> 4
                 if kind == packets.PUBLISH:
-                    self._receive(*packets.read_publish(head, body, size))
+                    message = packets.read_publish(head, body, size)
+                    if message.packet_id:  # amqtt sends last wills at the QoS of the will, whatever was subscribed to
+                        self._send(packets.puback(message.packet_id))
+                    self._receive(message.topic, message.payload, message.is_retained)
                 elif kind in (packets.CONNACK, packets.SUBACK):
                     if not self._answer.done():
                         self._answer.set_result(body)

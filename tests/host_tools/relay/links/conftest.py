@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -47,7 +48,8 @@ class Mosquitto:
 
     def start(self) -> None:
         config = self.folder / f"mosquitto-{self.port}.conf"
-        config.write_text("\n".join([f"listener {self.port} 127.0.0.1", *self.lines, ""]))
+        root = ["user root"] if os.geteuid() == 0 else []  # else it takes another user, who cannot read a test's files
+        config.write_text("\n".join([*root, f"listener {self.port} 127.0.0.1", *self.lines, ""]))
         self._process = subprocess.Popen([str(MOSQUITTO), "-c", str(config)], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + PATIENCE_S
         while True:
@@ -199,7 +201,6 @@ def certificates(tmp_path: Path) -> Certificates:
 def mosquitto_folder(tmp_path: Path) -> Path:
     if MOSQUITTO is None:
         pytest.skip("mosquitto is not installed (Debian: apt install mosquitto)")
-    tmp_path.chmod(0o755)  # it reads its files as a user of its own
     return tmp_path
 
 
