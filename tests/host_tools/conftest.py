@@ -28,7 +28,7 @@ from wattseal.relay.service import Relay
 from wattseal.relay.settle_policy import SettlePolicy
 from wattseal.store import Store
 
-from tests.host_tools.postgresql import Cluster, cluster, why_not
+from tests.postgresql import Cluster, cluster, why_not
 
 NONE, OPEN, CLOSED = 0, 1, 2
 PATIENCE_S = 10
@@ -309,7 +309,7 @@ def where(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return str(tmp_path / "relay.sqlite")
     running: Cluster = request.getfixturevalue("postgresql")
-    return running.new_database()
+    return running.empty_database()
 
 
 @pytest.fixture

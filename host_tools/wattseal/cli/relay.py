@@ -118,15 +118,17 @@ async def run(settings: RelaySettings, gateway: Callable[["TransactionLog"], "Ga
     """
     from wattseal.relay.health import Health
     from wattseal.relay.links.running import links
+    from wattseal.relay.retention import Forgetting
     from wattseal.relay.service import Relay
     from wattseal.store import Store
 
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    with contextlib.closing(Store(settings.store)) as store:
+    with contextlib.closing(Store(settings.store, max_plugs=settings.max_plugs)) as store:
         store.bind(settings.chain_id, settings.contract)
         service = Relay(settings.chain_id, settings.contract, store, gateway(store), settings.timings, settings.policy, settings.planned_sites())
+        forgetting = asyncio.create_task(Forgetting(store, settings.keep_interim_days, settings.keep_sessions_days).run())
         health = Health()
         health.add("store", service.check_store)
         health.add("chain", partial(service.check_head, settings.head_age_s))
@@ -135,6 +137,7 @@ async def run(settings: RelaySettings, gateway: Callable[["TransactionLog"], "Ga
                 await _serve(service, health, settings.api, stopped, lambda api: _say_ready({**addresses, "api": api}))
                 serving.notify("STOPPING=1")
         finally:
+            forgetting.cancel()
             service.close()
 
 

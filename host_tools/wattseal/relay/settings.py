@@ -109,7 +109,9 @@ class RelaySettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, env_ignore_empty=True)
 
-    store: str = setting(..., "SQLite file for vouchers, receipts and settlements, made if missing; or postgresql://...", min_length=1)
+    store: str = setting(
+        ..., "SQLite file for vouchers, receipts and settlements, made if missing; or postgresql://USER@HOST/DATABASE.", min_length=1
+    )
     contract: Annotated[bytes, NoDecode, _hex(20)] = setting(..., "Address of Wattseal.vy.")
     chain_id: int = setting(..., "Chain id; a server of another chain is not used.", ge=1)
     rpc: Urls = setting(..., "JSON-RPC server to ask, http://...; several are asked in this order, and one that lies no more.", min_length=1)
@@ -156,6 +158,9 @@ class RelaySettings(BaseSettings):
     max_base_fee_gwei: int | None = setting(
         None, "Above this base fee, in gwei, settlements wait while their deadline is days away.", "--max-base-fee", ge=1
     )
+    max_plugs: int = setting(1000, "For how many plugs anything is kept.", ge=1)
+    keep_interim_days: int = setting(90, "Days after settlement until interim receipts are deleted.", ge=1)
+    keep_sessions_days: int = setting(3653, "Days after settlement until all of a session is deleted.", ge=1)
     head_age_s: float = setting(900, "/healthz says not ready where the chain's newest header is older than so many seconds.", "--head-age", ge=1)
     sites: tuple[SiteSettings, ...] = setting((), "Breakers with several plugs behind them (docs/sites.md); in the file, or JSON.")
 

@@ -28,7 +28,7 @@ async def test_a_relay_that_is_told_to_stop_under_load_has_every_receipt_that_it
     ]
     acknowledged: set[int] = set()
     for _ in range(STOPS):
-        async with relay_process(store, actors) as (process, host, port):
+        async with relay_process(str(store), actors) as (process, host, port):
             plug = ScriptedPlug(*await asyncio.open_connection(host, port))
             left = [message for message in messages if message.receipt.sequence not in acknowledged]
             sending = asyncio.create_task(plug.send(actors.hello(), session.frame(), *(message.frame() for message in left)))

@@ -176,7 +176,8 @@ class MqttLink:
             self.dropped += 1
             if self._strays.take(now_s):
                 wrong = "a retained message" if is_retained else f"the topic {topic!r:.120}"
-                self._door.handler.quarantine("mqtt", Malformed(f"{wrong} is not one of docs/protocol.md, Over MQTT"), payload)
+                refused = Malformed(f"{wrong} is not one of docs/protocol.md, Over MQTT")
+                self._spawn(self._door.handler.quarantine("mqtt", refused, payload, None))
             return
         peer = self._peer(match)
         if peer is None:
