@@ -15,7 +15,7 @@ from wattseal.relay.links import Timings
 from wattseal.relay.links.tcp import PlugServer
 from wattseal.relay.service import Relay
 from wattseal.relay.site_control import SiteControl
-from wattseal.relay.sites import TURN_S, Site
+from wattseal.relay.sites import MIN_ON_S, Site
 from wattseal.store import Store
 
 from tests.host_tools.conftest import FakeGateway
@@ -117,7 +117,8 @@ async def garage(tmp_path: Path) -> AsyncIterator[Garage]:
     garage.store.close()
 
 
-async def test_two_plugs_share_a_breaker_in_turns_over_a_restart_of_the_relay(garage: Garage) -> None:
+async def test_two_plugs_share_a_breaker_in_turns_over_a_restart_of_the_relay(garage: Garage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wattseal.relay.sites.TURN_S", MIN_ON_S)  # the shortest that the guard allows
     left, right = garage.relay.connections
     for number, plug in enumerate((left, right)):
         await garage.charge(plug, number)
@@ -131,12 +132,12 @@ async def test_two_plugs_share_a_breaker_in_turns_over_a_restart_of_the_relay(ga
     assert garage.now_s < 300  # both were seen to be off: nothing that may have been granted before is waited for
     first = garage.closed().index(1)
 
-    await garage.run(TURN_S // 2)
+    await garage.run(MIN_ON_S // 3)
     await garage.stop_relay()
     await garage.run(60)
     assert garage.closed()[first]  # the grant goes on without a relay
     await garage.start_relay(Site("garage", plugs=dict.fromkeys((left, right), LIMIT_MA), **SITE))
-    for _ in range(TURN_S // 5 + 60):
+    for _ in range(2 * MIN_ON_S // 5):
         await garage.run(5)
         if not garage.closed()[first]:
             break
