@@ -94,10 +94,11 @@ class Replay:
         self.forged = forged
         self.forgeries: list[str] = []
         self._exits = ExitStack()
-        self.liar = None if forged is None else self._exits.enter_context(lying_upstream(self.chain.url))
-        if self.liar is not None and forged is not None:
+        self._upstreams = [] if alone else [self.chain.url]
+        if forged is not None:
+            self.liar = self._exits.enter_context(lying_upstream(self.chain.url))
             self.liar.lie = lies.lie(forged, self.host, self.forgeries.append)
-        self._upstreams = [url for url in (self.liar and self.liar.url, None if alone else self.chain.url) if url]
+            self._upstreams.insert(0, self.liar.url)
         self.relay = self.start_relay()
         self.plug = self.start_plug()
 

@@ -60,6 +60,11 @@ def settled_in(receipts: list[TransactionReceipt], contract: bytes, session: byt
     return [(receipts[index], event.total_paid) for index, event in block_events(receipts, contract) if is_settled(event, session)]
 
 
+def is_released_in(receipts: list[TransactionReceipt], contract: bytes, session: bytes) -> bool:
+    """Return whether a session was released by its host, or refunded, in a block."""
+    return any(event.name == "Closed" and event.keys[0] == session for _, event in block_events(receipts, contract))
+
+
 def block_events(receipts: list[TransactionReceipt], contract: bytes) -> list[tuple[int, Event]]:
     """Return the contract's events of a block in order, each with the index of its transaction."""
     return [(index, event) for index, receipt in enumerate(receipts) for event in events(receipt, contract)]

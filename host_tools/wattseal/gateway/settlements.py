@@ -9,10 +9,11 @@ from wattseal.gateway import contract as wattseal
 from wattseal.gateway.chain import MAX_LOG_BLOCKS, Chain
 from wattseal.gateway.contract import MAX_CLAIMS, STATUS_NONE, STATUS_OPEN
 from wattseal.gateway.logs import LogFilter
-from wattseal.gateway.paid import Paid, paid_in, settled_in
+from wattseal.gateway.paid import Paid, is_released_in, paid_in, settled_in
 from wattseal.gateway.proofs import TransactionReceipt
 from wattseal.gateway.rpc import Rpc, data, to_hex
 from wattseal.gateway.submit import Inclusion, Submitter
+from wattseal.gateway.transaction_log import Signed
 from wattseal.gateway.types import Claim, Header, Sent, SessionState, Settlement
 from wattseal.protocol.eip712 import domain_separator
 from wattseal.protocol.messages import due
@@ -24,6 +25,8 @@ FIRST_LOG_WINDOW_BLOCKS = 32
 STATE_KEPT_BLOCKS = 100
 # Settlements that are remembered while their blocks are not final; what is forgotten is found again.
 MAX_REMEMBERED = 10_000
+
+_ENDS = frozenset([wattseal.event_topic("Settled"), wattseal.event_topic("Closed")])
 
 # Refusals that mean that somebody else was faster or that it is a few seconds too early. The next call sees what it is.
 _PASSING_REASONS = ("", "lower", "nothing_due", "not_open", "too_early")
@@ -59,6 +62,7 @@ class Settlements:
         self._finality = finality
         self._slots = slots
         self._remembered: dict[bytes, Paid] = {}  # by encoded claim
+        self._refused_at: dict[bytes, int] = {}  # encoded claims that are refused for good, and the block of the head at which they first were
 
     def step(self, claims: Sequence[Claim]) -> list[Step]:
         """Take each claim as far as it goes without waiting; what can be sent goes in one transaction. Safe to repeat, meant to be.
@@ -67,6 +71,9 @@ class Settlements:
         """
         if not claims and (self._submitter is None or self._submitter.is_idle()):
             return []
+        if self._submitter is not None and (still := self._submitter.still_waiting()):
+            sent = _sessions(still)
+            return [Sent(sent[claim.receipt.session]) if claim.receipt.session in sent else None for claim in claims]
         head = self._chain.headers.latest()
         encoded = [wattseal.encoded_claim(wattseal.claim(claim.voucher, claim.receipt, claim.plug_signature)) for claim in claims]
         own = [] if self._submitter is None else self._submitter.included(head)
@@ -90,18 +97,20 @@ class Settlements:
         if owed and not waiting:
             for place, step in zip(owed, self._send(head, [claims[place] for place in owed[:MAX_CLAIMS]]), strict=False):
                 steps[place] = step
-        return steps
+        return [self._once_final(key, head, step) for key, step in zip(encoded, steps, strict=True)]
+
+    def _once_final(self, key: bytes, head: Header, step: Step) -> Step:
+        """Let a refusal for good be one only when the block at which it was first given is final: a reorganisation may undo its reason."""
+        if not isinstance(step, SettlementRefused | Reverted):
+            self._refused_at.pop(key, None)
+        elif self._waits_for_finality and not self._reached(self._refused_at.setdefault(key, head.number)):
+            return SubmissionError(f"{step}; this is not final yet")
+        return step
 
     # -- where they stand -------------------------------------------------------------------------------------------------------------
 
     def _waiting(self, head: Header) -> dict[bytes, bytes]:
-        """Return each session in an own transaction that is in no block, with the transaction's hash."""
-        waiting: dict[bytes, bytes] = {}
-        for signed in [] if self._submitter is None else self._submitter.waiting(head):
-            transaction = signed.transaction
-            sessions = [wattseal.claimed_session(key) for key in wattseal.claims_in(transaction.call)]
-            waiting |= dict.fromkeys(sessions or [b""], transaction.hash)  # another call of this key is in nobody's name, but in the way
-        return waiting
+        return {} if self._submitter is None else _sessions(self._submitter.waiting(head))
 
     def _states(self, head: Header, claims: Sequence[Claim]) -> list[SessionState]:
         if not claims:
@@ -169,11 +178,15 @@ class Settlements:
             paid=paid.paid,
             total_paid=paid.total_paid,
             proof_verified=True,
-            final=self._finality is Finality.OPTIMISTIC or (self._reached(paid.header) and not self._undone(paid)),
+            final=self._finality is Finality.OPTIMISTIC or (self._reached(paid.header.number) and not self._undone(paid)),
         )
 
-    def _reached(self, header: Header) -> bool:
-        return self._chain.finalized is not None and self._chain.finalized().number >= header.number
+    @property
+    def _waits_for_finality(self) -> bool:
+        return self._finality is Finality.FINAL and self._chain.finalized is not None
+
+    def _reached(self, number: int) -> bool:
+        return self._chain.finalized is not None and self._chain.finalized().number >= number
 
     def _undone(self, paid: Paid) -> bool:
         return self._chain.headers.by_number(paid.header.number).hash != paid.header.hash
@@ -183,32 +196,37 @@ class Settlements:
         session, amount = claim.receipt.session, due(claim.voucher, claim.receipt)
         if state.status == STATUS_OPEN and state.paid == 0:
             raise SettlementRefused(f"nothing is due yet for session {to_hex(session)}; settle a later receipt")
-        found = self._find(claim, head)
+        found, released = self._find(claim, head)
         total = found[-1].total_paid if found else 0
         if state.status != STATUS_NONE and total != state.paid:
             raise ProofError(f"session {to_hex(session)} is proven to be paid {state.paid}, but its events show settlements up to {total}")
         if total < amount or not found:
             # a slot that is empty proves nothing: the lock may not be there yet
-            if state.status == STATUS_NONE and head.timestamp <= claim.voucher.validUntil + GRACE_S:
+            if not released and state.status == STATUS_NONE and head.timestamp <= claim.voucher.validUntil + GRACE_S:
                 raise SubmissionError(f"session {to_hex(session)} is not open: its lock is not on chain yet, or it was closed with {total} paid")
             raise SettlementRefused(f"session {to_hex(session)} is closed with {total} paid; the receipt's {amount} cannot be claimed any more")
         return found[-1]
 
-    def _find(self, claim: Claim, head: Header) -> list[Paid]:
-        """Return the session's newest settlements since the voucher, in order, two at most. All are proven, and that there are no others."""
+    def _find(self, claim: Claim, head: Header) -> tuple[list[Paid], bool]:
+        """Return the session's newest settlements since the voucher, in order, two at most, and whether it was released or refunded.
+
+        All are proven, and that there are no others.
+        """
         session = claim.receipt.session
-        wanted = LogFilter(frozenset([self._contract]), (frozenset([wattseal.event_topic("Settled")]), frozenset([session])))
+        wanted = LogFilter(frozenset([self._contract]), (_ENDS, frozenset([session])))
         found: list[tuple[Header, TransactionReceipt, int]] = []
+        released = False
         newest, window = head, FIRST_LOG_WINDOW_BLOCKS
         while True:
             first = max(0, newest.number - window + 1)
             blocks = {log.block.header.number: log.block for log in self._chain.logs(wanted, first, newest)}
             for number in sorted(blocks, reverse=True)[:2]:
                 receipts = self._chain.receipts(blocks[number])
+                released = released or is_released_in(receipts, self._contract, session)
                 found = [(blocks[number].header, *place) for place in settled_in(receipts, self._contract, session)] + found
             if len(found) > 1 or first == 0 or self._chain.headers.by_number(first).timestamp < claim.voucher.issuedAt:
                 totals = [0, *(total for _, _, total in found)]
-                return [Paid(*entry[:2], entry[2] - before, entry[2]) for entry, before in zip(found, totals, strict=False)][-2:]
+                return [Paid(*entry[:2], entry[2] - before, entry[2]) for entry, before in zip(found, totals, strict=False)][-2:], released
             newest, window = self._chain.headers.by_number(first - 1), min(2 * window, MAX_LOG_BLOCKS)
 
     # -- sending ----------------------------------------------------------------------------------------------------------------------
@@ -253,6 +271,16 @@ class Settlements:
                 raise
             return [""] * len(words)
         return [codes[0] if all(codes) else "" for codes in zip(*answers, strict=True)]
+
+
+def _sessions(waiting: list[Signed]) -> dict[bytes, bytes]:
+    """Return each session in transactions that are in no block, with the transaction's hash."""
+    sessions: dict[bytes, bytes] = {}
+    for signed in waiting:
+        transaction = signed.transaction
+        named = [wattseal.claimed_session(key) for key in wattseal.claims_in(transaction.call)]
+        sessions |= dict.fromkeys(named or [b""], transaction.hash)  # another call of this key is in nobody's name, but in the way
+    return sessions
 
 
 def _refusal(claim: Claim, code: str) -> GatewayError:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
 from wattseal.errors import GatewayError, StoreError
-from wattseal.gateway.contract import STATUS_CLOSED, STATUS_OPEN
+from wattseal.gateway.contract import MAX_CLAIMS, STATUS_CLOSED, STATUS_OPEN
 from wattseal.gateway.types import Claim, Sent, Settlement
 from wattseal.protocol.messages import Voucher, due, to_hex
 from wattseal.protocol.typed_data import START_WINDOW_S
@@ -88,14 +88,15 @@ class Settler:
             self._money_at_risk[entry.session.voucher.token] += at_risk(entry)
         self._pauses = {entry.session.session: self._pauses[entry.session.session] for entry in unsettled if entry.session.session in self._pauses}
         now = time.monotonic()
-        awake = [entry for entry in unsettled if self._pauses.get(entry.session.session, (0.0, 0.0))[0] <= now]
+        free = [entry for entry in unsettled if entry.leased_by in (None, self._worker)]
+        awake = [entry for entry in free if self._pauses.get(entry.session.session, (0.0, 0.0))[0] <= now]
         chosen = [entry for entry in awake if entry.in_flight]
         waiting = [entry for entry in awake if not entry.in_flight]
         if waiting:
             chain_time = await self._chain.ask(self._gateway.head_timestamp)
-            base_fee_wei = await self._chain.ask(self._gateway.base_fee_wei)
+            base_fee_wei = 0 if self._policy.max_base_fee_wei is None else await self._chain.ask(self._gateway.base_fee_wei)
             known = [entry for entry in waiting if entry.message.receipt.asOf <= chain_time]
-            chosen += self._policy.choose(known, time.time(), chain_time, base_fee_wei)
+            chosen += self._policy.choose(known, time.time(), chain_time, base_fee_wei)[:MAX_CLAIMS]  # the rest for the next transaction, or worker
         await self._lease([entry.session.session for entry in chosen])
         await self._step([entry for entry in chosen if entry.session.session in self._leased])
 

@@ -35,7 +35,7 @@ class SettlementRecord:
 class Unsettled:
     """A session with a receipt to settle: the one in flight, else its newest. Times in UTC seconds, amounts in token base units.
 
-    `paid` is what is settled of the session, `since` when that was, or when the voucher was accepted.
+    `paid` is what is settled of the session, `since` when that was, or when the voucher was accepted. `leased_by` has it for now.
     """
 
     session: SessionMessage
@@ -44,11 +44,13 @@ class Unsettled:
     since: int
     paid: int
     in_flight: SettlementRecord | None
+    leased_by: str | None
 
 
 _IN_FLIGHT = "('sent', 'included')"
 _UNSETTLED = f"""
-    SELECT v.voucher, v.signature AS driver_signature, v.accepted_at, r.receipt, r.signature, r.ocmf, r.received_at, f.*, v.session AS of_session,
+    SELECT f.*, v.session AS of_session, v.voucher, v.signature AS driver_signature, v.accepted_at, v.leased_by, v.leased_until,
+        r.receipt, r.signature, r.ocmf, r.received_at,
         (SELECT s.total_paid FROM settlements s WHERE s.session = v.session AND s.state = 'settled' ORDER BY s.id DESC LIMIT 1) AS paid_before,
         (SELECT max(s.recorded_at) FROM settlements s WHERE s.session = v.session AND s.state NOT IN {_IN_FLIGHT}) AS settled_at
     FROM vouchers v
@@ -65,7 +67,8 @@ class Settlements(Receipts):
 
     def unsettled(self) -> list[Unsettled]:
         """Return every session with a receipt to settle or a settlement in flight, whoever works on it; the longest waiting first."""
-        return [_unsettled(row) for row in self._rows(_UNSETTLED)]
+        now = self._now()
+        return [_unsettled(row, now) for row in self._rows(_UNSETTLED)]
 
     def lease(self, sessions: Sequence[bytes], worker: str, for_s: int) -> set[bytes]:
         """Return those of the sessions that no other worker has, and have none get them for a time, which starts anew for the worker's own.
@@ -129,7 +132,7 @@ def settlement_of(row: dict[str, Any]) -> SettlementRecord:
     return SettlementRecord(**values | amounts | {"proof_verified": bool(row["proof_verified"])})
 
 
-def _unsettled(row: dict[str, Any]) -> Unsettled:
+def _unsettled(row: dict[str, Any], now: int) -> Unsettled:
     return Unsettled(
         session=SessionMessage(row["of_session"], from_text(Voucher, row["voucher"]), row["driver_signature"]),
         message=receipt_of(row),
@@ -137,4 +140,5 @@ def _unsettled(row: dict[str, Any]) -> Unsettled:
         since=row["accepted_at"] if row["settled_at"] is None else row["settled_at"],
         paid=int(row["paid_before"] or 0),
         in_flight=None if row["id"] is None else settlement_of(row),
+        leased_by=row["leased_by"] if row["leased_until"] > now else None,
     )

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from wattseal.errors import ConfigError, GatewayError, ProofError, Reverted, RpcError, SettlementRefused, SubmissionError
-from wattseal.gateway import settlements
+from wattseal.gateway import settlements, submit
 from wattseal.gateway.client import Gateway
 from wattseal.gateway.contract import STATUS_CLOSED, STATUS_NONE, STATUS_OPEN, balance_slot, call_data, claim, event_topic, session_slot
 from wattseal.gateway.rpc import to_hex
@@ -179,7 +179,7 @@ def test_crash_while_a_transaction_is_pending(open_charge, manual_mining, monkey
         call = call_data("settle", claim(*arguments))
         if pending == "withdraw":
             call = call_data("withdraw", open_charge.host, COIN)
-            patch.setattr(gateway._submitter, "_estimate_gas", lambda *_: 300_000)  # there is nothing to withdraw yet
+            patch.setattr(submit, "estimate_gas", lambda *_: 300_000)  # there is nothing to withdraw yet
         with pytest.raises(KeyboardInterrupt):
             gateway.submit(call)
 
@@ -288,6 +288,16 @@ def test_released_by_the_host(charge):
     charge.gateway().submit(call_data("release", charge.voucher))
     with pytest.raises(SettlementRefused, match="is closed with 0 paid"):
         charge.gateway().settle(*charge.receipt(900, final=True))
+
+
+def test_released_by_the_host_and_forgotten(open_charge):
+    """The slot is empty, which alone proves nothing; the event does."""
+    open_charge.gateway().settle(*open_charge.receipt(100))
+    open_charge.gateway().submit(call_data("release", open_charge.voucher))
+    assert open_charge.gateway().session_state(open_charge.session) == SessionState(STATUS_NONE, 0)
+    with pytest.raises(SettlementRefused, match=f"is closed with {dues(open_charge.receipt(100))} paid"):
+        open_charge.gateway().settle(*open_charge.receipt(900, final=True))
+    assert open_charge.gateway().settle(*open_charge.receipt(100)).total_paid == dues(open_charge.receipt(100))
 
 
 def test_wrong_signature(open_charge):

@@ -4,8 +4,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from wattseal.errors import ProofError, Reverted, RpcError, SubmissionError
 from wattseal.gateway import submit
+from wattseal.gateway.mempool import Limits
 from wattseal.gateway.rpc import Rpc, quantity, to_hex
-from wattseal.gateway.submit import Limits, Submitter, deploy
+from wattseal.gateway.submit import Submitter, deploy
 from wattseal.gateway.transaction_log import MemoryTransactionLog
 from wattseal.gateway.transactions import decode
 from wattseal.protocol import signatures

@@ -18,7 +18,7 @@ CHEAP = 10**9
 
 def entry(sequence: int = 5, *, final: bool = False, received_at: int = NOW, since: int = NOW, paid: int = 0, **changes: Any) -> Unsettled:
     session = ACTORS.session(VOUCHER)
-    return Unsettled(session, ACTORS.receipt_message(session.session, sequence, final, **changes), received_at, since, paid, None)
+    return Unsettled(session, ACTORS.receipt_message(session.session, sequence, final, **changes), received_at, since, paid, None, None)
 
 
 def chosen(policy: SettlePolicy, *entries: Unsettled, chain_time: int = NOW, base_fee_wei: int = CHEAP) -> list[Unsettled]:

@@ -12,9 +12,11 @@ import pytest
 from wattseal.errors import GatewayError
 from wattseal.gateway.chain import Chain
 from wattseal.gateway.client import Gateway
-from wattseal.gateway.contract import event_topic
+from wattseal.gateway.contract import call_data, event_topic
+from wattseal.gateway.mempool import Limits
 from wattseal.gateway.rpc import Rpc, to_hex
-from wattseal.gateway.submit import Limits, deploy
+from wattseal.gateway.settlements import Finality
+from wattseal.gateway.submit import deploy
 from wattseal.protocol import signatures
 from wattseal.protocol.messages import ReceiptMessage, SessionMessage, Voucher, due
 from wattseal.relay.chain import ChainThreads
@@ -73,10 +75,10 @@ class Site:
         self.charges.append((charge, message))
         return charge
 
-    def gateway(self, key: bytes | None = None, chain: Chain | None = None) -> Gateway:
+    def gateway(self, key: bytes | None = None, chain: Chain | None = None, finality: Finality = Finality.FINAL) -> Gateway:
         chain = chain or trusting(self.url)
         chain.finalized = lambda: chain.headers.by_number(max(0, chain.headers.latest().number - FINAL_DEPTH))
-        return Gateway(chain, self.contract, key or self.relay_key, log=self.store, limits=Limits(resend_s=0))
+        return Gateway(chain, self.contract, key or self.relay_key, log=self.store, limits=Limits(resend_s=0), finality=finality)
 
     def settler(self, gateway: Gateway | None = None, policy: SettlePolicy | None = None) -> Settler:
         """A new one, as after a restart."""
@@ -90,9 +92,11 @@ class Site:
 
     async def settle_all(self, settler: Settler) -> None:
         """Let blocks come until nothing is left to settle, and all of it is final."""
+        self.rpc.call("evm_setAutomine", False)  # anvil's proofs of the newest block are wrong while it makes the next
         for _ in range(200):
             await settler.settle_due()
             if not self.store.unsettled() and not self.store.unfinished_transactions(signatures.address(self.relay_key)):
+                self.rpc.call("evm_setAutomine", True)
                 return
             self.mine(10)
         raise AssertionError([(entry.in_flight, entry.message.receipt.sequence) for entry in self.store.unsettled()])
@@ -170,7 +174,7 @@ async def test_many_receipts_in_one_transaction(site: Site) -> None:
 async def test_a_batch_waits_until_it_is_worth_it(site: Site) -> None:
     charge = site.charge()
     settler = site.settler(policy=SettlePolicy(batch=2, wait_s=3600))
-    await settler.settle_due()
+    await settler.settle_due()  # nothing is sent
     assert site.states(charge) == []
     assert settler.money_at_risk == {COIN: due(charge.voucher, site.charges[0][1].receipt)}
     site.charge()
@@ -254,9 +258,10 @@ async def test_a_crash_at_every_call(site: Site, monkeypatch: pytest.MonkeyPatch
             counted = crash_at(gateway, site.store, patch, n)
             settler = site.settler(gateway)
             try:
-                for _ in range(3):
-                    await settler.settle_due()
-                    site.mine(15)
+                with manual_mining(site):
+                    for _ in range(3):
+                        await settler.settle_due()
+                        site.mine(15)
             except Crash:
                 lives += 1
                 continue
@@ -305,6 +310,45 @@ async def test_a_reorganisation_under_a_restarted_relay(site: Site) -> None:
     site.check_once_and_only_once()
 
 
+async def test_an_optimistic_settlement_is_sent_again_after_a_reorganisation(site: Site) -> None:
+    charge = site.charge()
+    settler = site.settler(site.gateway(finality=Finality.OPTIMISTIC))
+    with manual_mining(site):
+        snapshot = site.rpc.call("evm_snapshot")
+        await settler.settle_due()
+        site.mine()
+        await settler.settle_due()
+        assert site.states(charge) == ["settled"]
+        assert site.told == [charge.session]
+        site.rpc.call("evm_revert", snapshot)
+        await site.settle_all(settler)
+    site.check_once_and_only_once()
+
+
+async def test_a_refusal_that_is_not_final_may_be_undone(site: Site) -> None:
+    """The host releases the session, so nothing is paid any more; but then the chain forgets that."""
+    charge = site.charge()
+    settler = site.settler()
+    with manual_mining(site):
+        snapshot = site.rpc.call("evm_snapshot")
+        host = Gateway(trusting(site.url), site.contract, charge.host_key)
+        assert host._submitter
+        host._submitter.send(host.chain.headers.latest(), site.contract, call_data("release", charge.voucher))
+        site.mine()
+        await settler.settle_due()
+        assert site.states(charge) == []
+        site.rpc.call("evm_revert", snapshot)
+        await site.settle_all(settler)
+    site.check_once_and_only_once()
+
+
+async def test_a_refusal_that_is_final_stands(site: Site) -> None:
+    charge = site.charge()
+    Gateway(trusting(site.url), site.contract, charge.host_key).submit(call_data("release", charge.voucher))
+    await site.settle_all(site.settler())
+    assert site.states(charge) == ["failed"]
+
+
 async def test_the_key_is_used_elsewhere(site: Site) -> None:
     """Another transaction takes the nonce of the settlement: it is settled with the next one."""
     charge = site.charge()
@@ -326,10 +370,11 @@ async def test_two_workers_share_a_store(chain_url: str, where: str) -> None:
         site.charge()
     second_key = site.funded_key()
     settlers = [site.settler(policy=SettlePolicy(batch=2)), site.settler(site.gateway(second_key), SettlePolicy(batch=2))]
-    for _ in range(20):
-        for settler in settlers:
-            await settler.settle_due()
-        site.mine(5)
+    with manual_mining(site):
+        for _ in range(20):
+            for settler in settlers:
+                await settler.settle_due()
+            site.mine(5)
     assert not site.store.unsettled()
     site.check_once_and_only_once()
     site.close()

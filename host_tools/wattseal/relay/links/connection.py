@@ -25,7 +25,6 @@ class Timings:
     send_s: float = 30
     answer_s: float = 30
     poll_s: float = 1
-    interim_s: float = 86_400
 
 
 class Wire(Protocol):
