@@ -31,8 +31,9 @@ Examples:
 
   export WATTSEAL_RELAY_KEY=0x... WATTSEAL_RELAY_RPC="https://one.example/KEY https://two.example"
 
-  wattseal relay --store relay.sqlite --contract 0x... --chain-id 1 --beacon https://beacon.example --light-client-store mainnet.store
-  --checkpoint 0x... (the first time)
+  wattseal relay --store relay.sqlite --contract 0x... --chain-id 1 --beacon https://... --light-client-store mainnet.store --checkpoint 0x...
+
+  (the next time without --checkpoint: the store knows)
 
   wattseal relay --config /etc/wattseal/relay.toml --key-file relay.key --key-password-file password (in place of WATTSEAL_RELAY_KEY)
 
