@@ -16,7 +16,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from wattseal import keys
 from wattseal.errors import ConfigError
 from wattseal.gateway.connect import ONE_OF_THREE, ChainSettings
-from wattseal.gateway.submit import Limits
+from wattseal.gateway.mempool import Limits
 from wattseal.relay.links import Timings
 from wattseal.relay.links.mqtt_client import BrokerAddress
 from wattseal.relay.links.running import EmbeddedSettings, LinkSettings
