@@ -19,7 +19,9 @@ import bench_accuracy
 import bench_embit
 import bench_gas
 import bench_gateway
+import bench_relay
 import bench_resources
+import bench_sites
 import differential
 import instructions
 import native_code
@@ -166,6 +168,11 @@ def store() -> Iterator[Row]:
     yield Row("receipts stored, one commit each", "1/s", RECEIPTS / stored_s, "write and fsync", RECEIPTS / appended_s)
 
 
+def relay() -> Iterator[Row]:
+    for found in bench_relay.figures(FOLDER):
+        yield Row(found.name, found.unit, found.value, found.beside, found.beside_value)
+
+
 def simulator() -> Iterator[Row]:
     with Replay(FOLDER / "replay", START) as replay:
         page = replay.connected()
@@ -186,6 +193,11 @@ def simulator() -> Iterator[Row]:
 def resources() -> Iterator[Row]:
     for found in bench_resources.figures():
         yield Row(found.name, found.unit, found.value, "limit", found.limit)
+
+
+def sites() -> Iterator[Row]:
+    for found in bench_sites.figures():
+        yield Row(found.name, "kWh", found.value, "no limit", found.beside)
 
 
 def gateway() -> Iterator[Row]:
@@ -222,8 +234,10 @@ def main() -> None:
         "random cases": random_cases,
         "gas": gas,
         "store": store,
+        "the way of a receipt": relay,
         "the gateway's proofs": gateway,
         "simulator": simulator,
+        "a site's day": sites,
         "the ESP32's resources": resources,
     }
     rows: list[Row] = []

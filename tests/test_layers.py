@@ -15,6 +15,7 @@ FIRMWARE = [
     ("plug.metering", "plug.wire", "plug.text", "plug.signing"),
     (
         "plug.terms",
+        "plug.relay",
         "plug.config",
         "plug.guard",
         "plug.voucher",

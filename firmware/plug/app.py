@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from binascii import hexlify
 
 import esp32
 import machine
@@ -25,6 +26,7 @@ from plug.net.link import Link
 from plug.net.wifi import WiFi
 from plug.panel import Panel
 from plug.receipt import ReceiptWriter
+from plug.relay import SERIAL, TCP
 from plug.session import IDLE, Session
 from plug.storage.journal import Journal
 from plug.supervisor import Supervisor
@@ -67,6 +69,28 @@ def _open_thermometers():
 
     table = tuple(reversed(board.NTC))  # the board file has the coldest first
     return tuple(Thermometer(board.PINS[key], table) if key in board.PINS else None for key in ("ntc_contact", "ntc_plug"))
+
+
+def _open_channel(relay, plug, clock):
+    """Return the channel of plug.relay.Relay's settings and whether it goes over Wi-Fi. Only its own modules take room on the heap."""
+    if relay.link == SERIAL:
+        if "link_tx" not in board.PINS:
+            raise ConfigError(f"relay: link: board {board.NAME} has no serial line: tcp or mqtt")
+        from plug.net.serial import Serial
+
+        return Serial(board.PINS["link_tx"], board.PINS["link_rx"]), False
+    if relay.link == TCP:
+        from plug.net.tcp import Tcp
+
+        return Tcp(relay.host, relay.port), True
+    secure = None
+    if relay.tls is not None:
+        from plug.net.tls import Tls
+
+        secure = Tls(clock=clock, **relay.tls)
+    from plug.net.mqtt import Mqtt
+
+    return Mqtt(relay.host, relay.port, plug, relay.user, relay.password, secure), True
 
 
 def _random(limit):
@@ -123,7 +147,8 @@ class App:
         self._panel = Panel(board.PINS, guard, session, clock, settings.terms.needs_button)
         self._open_ms = self._sampled_ms = 0
         self._shown = None
-        wifi = WiFi(network.WLAN(network.STA_IF), settings.ssid, settings.password)
+        channel, needs_wifi = _open_channel(settings.relay, hexlify(signer.address).decode(), clock)
+        wifi = WiFi(network.WLAN(network.STA_IF), settings.ssid, settings.password) if needs_wifi else None
         self._hello = {
             "type": "hello",
             "version": PROTOCOL_VERSION,
@@ -134,8 +159,10 @@ class App:
             "board": board.NAME,
             "rated_power_w": board.RATED_POWER_W,
         }
-        self._link = Link(settings.relay_host, settings.relay_port, wifi, clock, session, ledger, self._greeting, self._handle, self._link_beat)
-        self._commands = Commands(clock, session, guard, ledger, self._meter, enrolment, self._link.acknowledge, self._announce, self._reboot)
+        self._link = link = Link(channel, wifi, clock, session, ledger, self._greeting, self._handle, self._link_beat, lambda: guard.is_open, _random)
+        self._commands = Commands(
+            clock, session, guard, ledger, self._meter, enrolment, link.acknowledge, link.start_over, self._announce, self._reboot
+        )
         self._supervisor = None
 
     async def run(self):
@@ -169,8 +196,8 @@ class App:
 
     # -- what the relay hears ----------------------------------------------------------------------------------------------------------
 
-    async def _handle(self, line):
-        return await self._commands.handle(line)
+    async def _handle(self, body):
+        return await self._commands.handle(body)
 
     def _link_beat(self):
         self._supervisor.beat("link")

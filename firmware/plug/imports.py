@@ -38,6 +38,7 @@ BEFORE = (
     "plug.session",
     "plug.commands",
     "plug.terms",
+    "plug.relay",
     "plug.config",
     "plug.guard.codes",
     "plug.guard.clearing",

@@ -51,6 +51,12 @@ class UnsupportedVersion(ProtocolError):
     code = "unsupported_version"
 
 
+class TooFast(ProtocolError):
+    """A plug sends more than the relay takes from one; what was too much is not looked at."""
+
+    code = "too_fast"
+
+
 class UnknownSession(ProtocolError):
     """No voucher of this session has been seen."""
 
@@ -162,6 +168,18 @@ class PlugSilent(LinkError):
     code = "plug_silent"
 
 
+class BrokerError(LinkError):
+    """The MQTT broker does not answer, or is no broker; trying again may help."""
+
+    code = "broker"
+
+
+class BrokerRefused(BrokerError):
+    """The MQTT broker does not take this relay, or the relay not the broker: a password, certificate or access list is wrong."""
+
+    code = "broker_refused"
+
+
 class NotEnrolled(LinkError):
     """No enrolment of this plug is stored."""
 
@@ -172,6 +190,12 @@ class NoOffer(LinkError):
     """The plug has no offer out: it is busy, or its clock is not set."""
 
     code = "no_offer"
+
+
+class InSite(LinkError):
+    """The plug's budget is planned with those of the others behind its breaker."""
+
+    code = "in_site"
 
 
 class PlugRefused(LinkError):

@@ -22,12 +22,13 @@ from wattseal.protocol import framing, ocmf, signatures
 from wattseal.protocol.eip712 import domain_separator
 from wattseal.protocol.messages import Receipt, ReceiptMessage, SessionMessage, Stop, StopMessage, Voucher, VoucherMessage, due, to_hex
 from wattseal.protocol.typed_data import FLAG_CHAIN_CLOCK, FLAG_FINAL
-from wattseal.relay.link import PlugServer, Timings
+from wattseal.relay.links import Timings
+from wattseal.relay.links.tcp import PlugServer
 from wattseal.relay.service import Relay
 from wattseal.relay.settle_policy import SettlePolicy
 from wattseal.store import Store
 
-from tests.host_tools.postgresql import Cluster, cluster, why_not
+from tests.postgresql import Cluster, cluster, why_not
 
 NONE, OPEN, CLOSED = 0, 1, 2
 PATIENCE_S = 10
@@ -308,7 +309,7 @@ def where(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return str(tmp_path / "relay.sqlite")
     running: Cluster = request.getfixturevalue("postgresql")
-    return running.new_database()
+    return running.empty_database()
 
 
 @pytest.fixture

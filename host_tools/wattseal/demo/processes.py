@@ -31,6 +31,8 @@ _PINS = {
     "i2c_sda": "i2c_sda",
     "uart_tx": "uart_tx",
     "uart_rx": "uart_rx",
+    "link_tx": "link_tx",
+    "link_rx": "link_rx",
     "signer_scl": "signer_scl",
     "signer_sda": "signer_sda",
     "cf_pin": "pulse_power",

@@ -156,17 +156,18 @@ class Replay:
                 raise LinkError(f"the plug did not start session {session}; see {self.plug.log} and {self.relay.log}")
             time.sleep(0.01)
 
-    def settled(self, session: str) -> dict[str, Any]:
-        """Wait until the session's settlement is proven to be in a block and return it."""
+    def settled(self, session: str, states: tuple[str, ...] = ("included", "settled")) -> dict[str, Any]:
+        """Wait until the relay says that the session's settlement is in one of these states (at first: in a block) and return it."""
 
         def look() -> dict[str, Any] | None:
             settlements = self.relay.get(f"/sessions/{session}")["settlements"]
-            return settlements[-1] if settlements and settlements[-1]["state"] not in ("sent", "failed") else None
+            return settlements[-1] if settlements and settlements[-1]["state"] in states else None
 
         return wait_for(f"the settlement of {session}", look)
 
     def wait_until_final(self, outcome: Outcome) -> None:
-        """Wait until the block of a settlement is final, as a light client that is not the relay's sees it."""
+        """Wait until the relay counts a settlement, and until its block is final as a light client that is not the relay's sees it."""
+        outcome.settlement = self.settled(outcome.session, ("settled",))
         number, block_hash = outcome.settlement["block_number"], outcome.settlement["block_hash"]
         finalized = self.verified.finalized
         if finalized is None or block_hash is None:

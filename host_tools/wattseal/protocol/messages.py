@@ -275,6 +275,13 @@ class Pong(Message):
     type = "pong"
 
 
+@dataclass(frozen=True)
+class Gone(Message):
+    """The plug's last will at the broker: its connection has ended."""
+
+    type = "gone"
+
+
 # -- both ways ------------------------------------------------------------------------------------------------------------------------
 
 
@@ -389,6 +396,13 @@ class Ping(Message):
 
 
 @dataclass(frozen=True)
+class Greet(Message):
+    """Asks the plug to start over as on a new connection: hello first, and everything unacknowledged again."""
+
+    type = "greet"
+
+
+@dataclass(frozen=True)
 class NewContactor(Message):
     """The host has replaced the contactor: its wear counts from 0."""
 
@@ -398,8 +412,10 @@ class NewContactor(Message):
 Command = End | Budget | ClearTrip | NewContactor | Reboot
 _COMMANDS: dict[str, type[Command]] = {kind.type: kind for kind in get_args(Command)}
 
-PlugMessage = Hello | Offer | SessionMessage | ReceiptMessage | Status | Health | Enrolment | RetiredMessage | Refused | Pong
+PlugMessage = Hello | Offer | SessionMessage | ReceiptMessage | Status | Health | Enrolment | RetiredMessage | Refused | Pong | Gone
 _PLUG_MESSAGES: dict[str, type[PlugMessage]] = {kind.type: kind for kind in get_args(PlugMessage)}
+
+RelayMessage = Time | VoucherMessage | Lock | StopMessage | Ack | Settled | EnrolMessage | Ping | Greet | Refused | Command
 
 
 def parse_plug_message(frame: Mapping[str, Any]) -> PlugMessage:

@@ -1,8 +1,10 @@
 """The time by the chain: what a plug's clock is set from, and what it must not be far ahead of."""
 
+import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from wattseal.errors import GatewayError, Implausible
 
@@ -16,14 +18,25 @@ _log = logging.getLogger(__name__)
 class ChainTime:
     """The newest header's time that was seen, and how long ago that was."""
 
-    def __init__(self, head_timestamp: Callable[[], Awaitable[int]]) -> None:
+    def __init__(self, head_timestamp: Callable[[], Coroutine[Any, Any, int]]) -> None:
         """`head_timestamp` asks the chain for the UTC seconds of its newest header, and raises GatewayError."""
         self._head_timestamp = head_timestamp
         self._newest: int | None = None
         self._seen_at = 0.0
+        self._asked: asyncio.Task[int] | None = None
+
+    @property
+    def newest(self) -> int | None:
+        """UTC second of the newest header that was seen, None before the first."""
+        return self._newest
 
     async def ask(self) -> int:
-        """Return the UTC seconds of the chain's newest header. Raises GatewayError."""
+        """Return the UTC seconds of the chain's newest header; who asks while another waits for it waits for the same answer. Raises GatewayError."""
+        if self._asked is None or self._asked.done():
+            self._asked = asyncio.create_task(self._look())
+        return await asyncio.shield(self._asked)
+
+    async def _look(self) -> int:
         utc = await self._head_timestamp()
         self._newest = max(utc, self._now() or 0)
         self._seen_at = time.monotonic()

@@ -13,7 +13,7 @@ import uvicorn
 from starlette.applications import Starlette
 from wattseal.protocol.messages import to_hex
 from wattseal.relay.api import MAX_BODY_BYTES, make_app, make_drivers_app
-from wattseal.relay.link import Timings
+from wattseal.relay.links import Timings
 
 from tests.host_tools.conftest import RunningRelay, ScriptedPlug, until
 from tests.host_tools.relay.test_keys import enrolment, retirement

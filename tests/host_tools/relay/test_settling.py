@@ -20,7 +20,7 @@ from wattseal.gateway.submit import deploy
 from wattseal.protocol import signatures
 from wattseal.protocol.messages import ReceiptMessage, SessionMessage, Voucher, due
 from wattseal.relay.chain import ChainThreads
-from wattseal.relay.link import Timings
+from wattseal.relay.links import Timings
 from wattseal.relay.settle_policy import SettlePolicy
 from wattseal.relay.settling import Settler
 from wattseal.store import Store

@@ -9,8 +9,8 @@ import pytest
 from wattseal.errors import StoreError
 from wattseal.store import SettlementRecord, Store, migrations
 
-from tests.host_tools.postgresql import Cluster
 from tests.host_tools.store.pieces import ACTORS, SESSIONS
+from tests.postgresql import Cluster
 
 FORMAT_2 = (Path(__file__).parent / "format_2.sql").read_text()
 NEWER_TABLES = ("enrolments", "retirements")
@@ -73,7 +73,7 @@ def test_a_migration_that_fails_leaves_the_file_as_it_was(tmp_path: Path, monkey
 
 
 def test_processes_that_start_at_once_make_the_tables_once(postgresql: Cluster) -> None:
-    url = postgresql.new_database()
+    url = postgresql.empty_database()
     program = f"from wattseal.store import Store; input(); Store({url!r}).close()"
     running = [subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE) for _ in range(PROCESSES)]
     for process in running:
