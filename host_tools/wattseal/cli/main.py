@@ -5,7 +5,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from wattseal.cli import demo, driver, export, gateway, new_key, plug, receipts, relay, simulated_beacon
+from wattseal.cli import config, demo, driver, export, gateway, new_key, plug, receipts, relay, simulated_beacon
 from wattseal.errors import WattsealError
 
 EXAMPLES = """
@@ -31,6 +31,8 @@ Examples:
   wattseal driver --help
 
   wattseal receipts show
+
+  wattseal config check /etc/wattseal/relay.toml
 
 Exit codes: 0 done or stopped in order, 1 refused or failed (one line on stderr says why), 2 wrong usage.
 """
@@ -68,6 +70,7 @@ app.command(epilog=export.EXAMPLES)(export.export)
 app.add_typer(plug.app, name="plug")
 app.add_typer(driver.app, name="driver")
 app.add_typer(receipts.app, name="receipts")
+app.add_typer(config.app, name="config")
 
 
 @app.callback()

@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from wattseal import keys
-from wattseal.cli.settle_options import PASSWORD_VARIABLE
 from wattseal.protocol import signatures
 from wattseal.protocol.messages import to_hex
+from wattseal.relay.settings import PASSWORD_VARIABLE
 
 EXAMPLES = """
 Examples:
