@@ -74,7 +74,7 @@ def figures(folder: Path) -> Iterator[Figure]:
         places = {"SQLite": [str(folder / name) for name in ("commits.sqlite", "ingest.sqlite")]}
         if not postgresql.why_not():
             cluster = stack.enter_context(postgresql.cluster(fsync=True))
-            places["PostgreSQL"] = [cluster.new_database() for _ in range(2)]
+            places["PostgreSQL"] = [cluster.empty_database(name) for name in ("commits", "ingest")]
         for name, (commits, whole) in places.items():
             committed = _committed(commits, made, receipts)
             rate, cpu_us = asyncio.run(_ingested(whole, made))

@@ -298,7 +298,7 @@ def where(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return str(tmp_path / "relay.sqlite")
     running: Cluster = request.getfixturevalue("postgresql")
-    return running.new_database()
+    return running.empty_database()
 
 
 @pytest.fixture

@@ -112,7 +112,7 @@ def test_an_ingest_that_is_killed_at_any_moment_has_every_receipt_that_it_acknow
 
 
 async def test_a_killed_database_has_every_receipt_that_the_relay_acknowledged(postgresql: Cluster, actors: Actors) -> None:
-    where = postgresql.new_database()
+    where = postgresql.empty_database()
     session = actors.session()
     acknowledged: set[int] = set()
     dice = random.Random(20260302)

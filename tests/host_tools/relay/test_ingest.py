@@ -129,7 +129,7 @@ def test_a_batch_has_the_same_outcome_as_one_by_one(tmp_path: Path, messages: li
 
 
 async def test_a_database_that_dies_acknowledges_nothing_and_is_found_again(postgresql: Cluster) -> None:
-    store = opened(postgresql.new_database())
+    store = opened(postgresql.empty_database())
     ingest = Ingest(ACTORS.domain, store)
     messages = [ACTORS.receipt_message(session.session, sequence) for sequence in range(20) for session in SESSIONS]
     assert await outcomes(ingest, messages[:30]) == [Added.STORED] * 30

@@ -73,7 +73,7 @@ def test_a_migration_that_fails_leaves_the_file_as_it_was(tmp_path: Path, monkey
 
 
 def test_processes_that_start_at_once_make_the_tables_once(postgresql: Cluster) -> None:
-    url = postgresql.new_database()
+    url = postgresql.empty_database()
     program = f"from wattseal.store import Store; input(); Store({url!r}).close()"
     running = [subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE) for _ in range(PROCESSES)]
     for process in running:
