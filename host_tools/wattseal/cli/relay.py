@@ -33,8 +33,9 @@ Examples:
 
   export WATTSEAL_RELAY_KEY=0x... WATTSEAL_RELAY_RPC="https://one.example/KEY https://two.example"
 
-  wattseal relay --store relay.sqlite --contract 0x... --chain-id 1 --beacon https://beacon.example --light-client-store mainnet.store
-  --checkpoint 0x... (the first time)
+  wattseal relay --store relay.sqlite --contract 0x... --chain-id 1 --beacon https://... --light-client-store mainnet.store --checkpoint 0x...
+
+  (the next time without --checkpoint: the store knows)
 
   wattseal relay --store relay.sqlite --contract 0x... --chain-id 31337 --rpc http://127.0.0.1:8545 --simulated-beacon http://127.0.0.1:8548
 

@@ -163,8 +163,14 @@ class Chain:
 
     def send(self, transaction: Transaction) -> bytes:
         """Hand a signed transaction to every upstream; return its hash, which no upstream is asked for. Raises RpcError where none takes it."""
-        for _ in self.upstreams.each(lambda rpc: _send(rpc, transaction)):
-            pass
+        error: ProofError | None = None
+        taken = False
+        for upstream, claimed in self.upstreams.each(lambda rpc: _send(rpc, transaction)):
+            taken |= claimed == transaction.hash
+            if claimed != transaction.hash:
+                error = self.upstreams.caught(upstream, f"it says that the hash of transaction {to_hex(transaction.hash)} is {to_hex(claimed)}")
+        if error is not None and not taken:
+            raise error
         return transaction.hash
 
     def _logs_of(self, filter_: LogFilter, header: Header) -> list[FoundLog]:
@@ -206,12 +212,11 @@ def _receipts(rpc: Rpc, block: Block) -> list[TransactionReceipt]:
     return [replace(receipt, tx_hash=transaction.hash) for receipt, transaction in zip(receipts, block.transactions, strict=True)]
 
 
-def _send(rpc: Rpc, transaction: Transaction) -> None:
+def _send(rpc: Rpc, transaction: Transaction) -> bytes:
+    """Return the hash that the server says the transaction has."""
     try:
-        claimed = data(rpc.call("eth_sendRawTransaction", to_hex(transaction.raw)), "transaction hash", 32)
+        return data(rpc.call("eth_sendRawTransaction", to_hex(transaction.raw)), "transaction hash", 32)
     except RpcError as error:
         if error.rpc_code is None or "already" not in str(error).lower():  # "already known", "already imported": it has it
             raise
-    else:
-        if claimed != transaction.hash:
-            raise ProofError(f"it says that the transaction's hash is {to_hex(claimed)}, which is {to_hex(transaction.hash)}")
+        return transaction.hash

@@ -69,6 +69,21 @@ def test_it_says_when_it_is_ready_serves_and_stops_in_order(tmp_path: Path, numb
     assert KEY[2:] not in log
 
 
+def test_it_takes_receipts_while_no_beacon_node_answers(tmp_path: Path) -> None:
+    nobody = "http://127.0.0.1:9"
+    follow = ("--rpc", nobody, "--beacon", nobody, "--light-client-store", str(tmp_path / "mainnet.store"), "--checkpoint", "0x" + "ab" * 32)
+    environment = os.environ | {"WATTSEAL_RELAY_KEY": KEY}
+    with subprocess.Popen(
+        command(tmp_path, *follow, chain_id="1"), env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as relay:
+        assert relay.stdout
+        assert relay.stderr
+        assert json.loads(relay.stdout.readline())["ready"] is True
+        relay.send_signal(signal.SIGTERM)
+        assert relay.wait(PATIENCE_S) == 0
+        assert "signed by the sync committee of mainnet" in relay.stderr.read()
+
+
 @pytest.mark.parametrize("key", [None, KEY[2:], "0x" + "00" * 32, "secret words"])
 def test_a_missing_or_wrong_key_is_one_clear_line_without_the_key(tmp_path: Path, key: str | None) -> None:
     ended = run(command(tmp_path), key)

@@ -166,6 +166,22 @@ def test_a_liar_is_dropped_for_good_and_told_of_once():
             list(upstreams.each(lambda rpc: rpc.call("question")))
 
 
+def test_one_answer_that_is_not_proven_is_asked_for_again():
+    """A node that makes a block may answer from the state of that one; whoever lies, lies again."""
+    with serve(good) as only:
+        upstreams = Upstreams([only], CHAIN_ID)
+        answers = iter([ProofError("of the next block"), "good"])
+
+        def question(_):
+            answer = next(answers)
+            if isinstance(answer, ProofError):
+                raise answer
+            return answer
+
+        assert upstreams.ask(question) == "good"
+        assert (upstreams.all[0].lies, upstreams.all[0].lie) == (0, None)
+
+
 def test_each_gives_every_answer_and_skips_the_failing():
     with serve(good) as one, serve(after_chain_id(lambda _: (429, b""))) as two, serve(good) as three:
         upstreams = Upstreams([one, two, three], CHAIN_ID)
