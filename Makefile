@@ -27,6 +27,7 @@ lint: setup firmware ## ruff, mypy, pyright against the ESP32's API, mpy-cross f
 	@cd firmware && ../$(NPM)/node_modules/.bin/pyright --warnings
 	@$(BIN)/python contracts/generate.py --check
 	@$(BIN)/python firmware/build.py generate --check
+	@$(BIN)/python docs/generate_asyncapi.py --check
 
 bench: setup firmware ## measure signing, hashing and gas; writes build/bench.json
 	@$(BIN)/python tests/bench.py
@@ -40,6 +41,7 @@ generate: $(STAMPS)/venv ## make the generated files again from their one source
 	@$(BIN)/python contracts/compile.py
 	@$(BIN)/python firmware/generate_comb_tables.py
 	@$(BIN)/python firmware/build.py generate
+	@$(BIN)/python docs/generate_asyncapi.py
 
 lock: ## pin every package that requirements.in brings
 	@rm -rf $(BUILD)/lock && $(PYTHON) -m venv $(BUILD)/lock && $(BUILD)/lock/bin/pip install --quiet --requirement $(SOURCES)/requirements.in

@@ -19,6 +19,7 @@ import bench_accuracy
 import bench_embit
 import bench_gas
 import bench_gateway
+import bench_relay
 import bench_resources
 import differential
 import instructions
@@ -166,6 +167,11 @@ def store() -> Iterator[Row]:
     yield Row("receipts stored, one commit each", "1/s", RECEIPTS / stored_s, "write and fsync", RECEIPTS / appended_s)
 
 
+def relay() -> Iterator[Row]:
+    for found in bench_relay.figures(FOLDER):
+        yield Row(found.name, found.unit, found.value, found.beside, found.beside_value)
+
+
 def simulator() -> Iterator[Row]:
     with Replay(FOLDER / "replay", START) as replay:
         page = replay.connected()
@@ -222,6 +228,7 @@ def main() -> None:
         "random cases": random_cases,
         "gas": gas,
         "store": store,
+        "the way of a receipt": relay,
         "the gateway's proofs": gateway,
         "simulator": simulator,
         "the ESP32's resources": resources,

@@ -26,7 +26,7 @@ from wattseal.relay.links.tcp import PlugServer
 from wattseal.relay.service import Relay
 from wattseal.store import Store
 
-from tests.host_tools.postgresql import Cluster, cluster, why_not
+from tests.postgresql import Cluster, cluster, why_not
 
 NONE, OPEN, CLOSED = 0, 1, 2
 PATIENCE_S = 10

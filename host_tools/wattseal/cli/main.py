@@ -5,7 +5,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from wattseal.cli import demo, gateway, plug, relay, simulated_beacon
+from wattseal.cli import demo, export, gateway, plug, relay, simulated_beacon
 from wattseal.errors import WattsealError
 
 EXAMPLES = """
@@ -19,6 +19,8 @@ Examples:
   --simulated-beacon http://127.0.0.1:8548
 
   wattseal gateway --chain-id 1 --rpc https://... --beacon https://... --light-client-store mainnet.store --checkpoint 0x...
+
+  wattseal export --store relay.sqlite --format csv --since 2026-01-01 --until 2027-01-01
 
   curl http://127.0.0.1:7141/plugs
 
@@ -55,6 +57,7 @@ app.command(epilog=demo.EXAMPLES)(demo.demo)
 app.command(epilog=gateway.EXAMPLES)(gateway.gateway)
 app.command(epilog=relay.EXAMPLES)(relay.relay)
 app.command(epilog=simulated_beacon.EXAMPLES)(simulated_beacon.simulated_beacon)
+app.command(epilog=export.EXAMPLES)(export.export)
 app.add_typer(plug.app, name="plug")
 
 

@@ -11,7 +11,6 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -53,7 +52,10 @@ class RelaySettings:
 
     links: "LinkSettings"
     api: tuple[str, int]
-    store: Path
+    store: str
+    max_plugs: int
+    keep_interim_days: int
+    keep_sessions_days: int
     chain_id: int
     contract: bytes
     timings: "Timings"
@@ -80,7 +82,14 @@ def _secret() -> bytes:
 
 
 def relay(
-    store: Annotated[Path, typer.Option(help="SQLite file for vouchers, receipts and settlements; made if missing.")],
+    store: Annotated[
+        str,
+        typer.Option(
+            envvar="WATTSEAL_STORE",
+            help="SQLite file for vouchers, receipts and settlements, made if missing; or postgresql://USER@HOST/DATABASE, with the password "
+            "in PGPASSWORD or ~/.pgpass, where no list of processes shows it.",
+        ),
+    ],
     rpc: Annotated[list[str], typer.Option(envvar=RPC_VARIABLE, help=chain_options.RPC_HELP)],
     contract: Annotated[str, typer.Option(help="Address of Wattseal.vy.")],
     chain_id: chain_options.ChainId,
@@ -104,6 +113,9 @@ def relay(
     poll: Annotated[float, typer.Option(min=0.01, help="Seconds between two looks at the chain.")] = 1,
     ping: Annotated[float, typer.Option(min=0.01, help="Seconds between two pings to a plug.")] = 60,
     time_every: Annotated[float, typer.Option(min=0.01, help="Seconds between two time messages to a plug.")] = 600,
+    max_plugs: Annotated[int, typer.Option(min=1, help="For how many plugs anything is kept.")] = 1000,
+    keep_interim_days: Annotated[int, typer.Option(min=1, help="Days after settlement until interim receipts are deleted.")] = 90,
+    keep_sessions_days: Annotated[int, typer.Option(min=1, help="Days after settlement until all of a session is deleted.")] = 3653,
 ) -> None:
     """Take receipts from plugs, verify, store and acknowledge them, and have them paid.
 
@@ -128,7 +140,7 @@ def relay(
     chain = connect(chain_settings)
     _log.info("the chain is read", extra={"basis": chain.basis, "upstreams": [upstream.name for upstream in chain.upstreams.all]})
     timings = Timings(poll_s=poll, ping_s=ping, time_s=time_every)
-    settings = RelaySettings(links, api_address, store, chain_id, contract_address, timings)
+    settings = RelaySettings(links, api_address, store, max_plugs, keep_interim_days, keep_sessions_days, chain_id, contract_address, timings)
     asyncio.run(run(settings, Gateway(chain, contract_address, secret)))
     sys.stdout.flush()
     # A gateway call may still wait minutes for the chain and would hold up the exit. It is safe to cut off and to repeat.
@@ -138,19 +150,22 @@ def relay(
 async def run(settings: RelaySettings, gateway: "Gateway") -> None:
     """Run a relay until SIGTERM or SIGINT. Raises StoreError, ConfigError or LinkError where it cannot start."""
     from wattseal.relay.links.running import links
+    from wattseal.relay.retention import Forgetting
     from wattseal.relay.service import Relay
     from wattseal.store import Store
 
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    with contextlib.closing(Store(settings.store)) as store:
+    with contextlib.closing(Store(settings.store, max_plugs=settings.max_plugs)) as store:
         store.bind(settings.chain_id, settings.contract)
         service = Relay(settings.chain_id, settings.contract, store, gateway, settings.timings)
+        forgetting = asyncio.create_task(Forgetting(store, settings.keep_interim_days, settings.keep_sessions_days).run())
         try:
             async with links(settings.links, settings.chain_id, settings.contract, service, settings.timings) as addresses:
                 await _serve(service, settings.api, stopped, lambda api: _say_ready({**addresses, "api": api}))
         finally:
+            forgetting.cancel()
             service.close()
 
 

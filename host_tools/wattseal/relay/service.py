@@ -191,11 +191,11 @@ class Relay:
             case ReceiptMessage():
                 await self._take_receipt(connection, message)
             case SessionMessage():
-                self._take_session(connection, message)
+                await self._take_session(connection, message)
             case Offer():
                 connection.offer = message
             case Status():
-                self._take_status(connection, message)
+                await self._take_status(connection, message)
             case Health():
                 connection.health = message
             case Enrolment():
@@ -206,14 +206,14 @@ class Relay:
                 _log.warning("the plug refused", extra={"peer": connection.peer, "code": message.code, "why": message.message})
                 connection.declined(message)
 
-    def quarantine(self, peer: str, error: ProtocolError, raw: bytes) -> None:
-        """Keep a refused frame with the reason."""
+    async def quarantine(self, peer: str, error: ProtocolError, raw: bytes, plug: bytes | None) -> None:
+        """Keep a refused frame with the reason, in the room of the plug (20 bytes) that has said hello."""
         _log.warning("refused a frame", extra={"peer": peer, "code": error.code, "why": str(error)})
-        self.store.add_quarantined(peer, error.code, str(error), raw)
+        await self._ingest.write(partial(self.store.add_quarantined, peer, error.code, str(error), raw, plug))
 
-    def _take_session(self, connection: Connection, message: SessionMessage) -> None:
+    async def _take_session(self, connection: Connection, message: SessionMessage) -> None:
         check_session(self._domain, self._identity(connection, message.voucher), message)
-        self.store.add_voucher(message)
+        await self._ingest.write(partial(self.store.add_voucher, message))
         connection.offer = None
         connection.answered(message.session)
         unfinished = self.store.unfinished(connection.plug)
@@ -269,8 +269,8 @@ class Relay:
             connection.answered(receipt.session)
             self.settler.look()
 
-    def _take_status(self, connection: Connection, status: Status) -> None:
-        self.store.add_status(connection.plug, status)
+    async def _take_status(self, connection: Connection, status: Status) -> None:
+        await self._ingest.write(partial(self.store.add_status, connection.plug, status))
         connection.status = status
         if status.state in ("authorised", "suspended"):
             unfinished = self.store.unfinished(connection.plug)

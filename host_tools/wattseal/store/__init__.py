@@ -1,15 +1,18 @@
 """Everything the relay keeps, in one database, and every SQL statement there is."""
 
 from wattseal.errors import ConfigError
+from wattseal.store.database import is_url
+from wattseal.store.export import Export, Exported
 from wattseal.store.quarantine import Quarantine, Quarantined
 from wattseal.store.receipts import Added, Around
-from wattseal.store.settlements import SettlementRecord, Settlements
+from wattseal.store.retention import Retention
+from wattseal.store.settlements import SettlementRecord
 from wattseal.store.statuses import Statuses
 
-__all__ = ["Added", "Around", "Quarantined", "SettlementRecord", "Store"]
+__all__ = ["Added", "Around", "Exported", "Quarantined", "SettlementRecord", "Store", "is_url"]
 
 
-class Store(Settlements, Quarantine, Statuses):
+class Store(Retention, Export, Quarantine, Statuses):
     """The relay's database."""
 
     def bind(self, chain_id: int, contract: bytes) -> None:

@@ -87,7 +87,7 @@ class Settlements(Receipts):
 
     def settlements(self, session: bytes) -> list[SettlementRecord]:
         """Return the outcomes of a session's settlements, oldest first."""
-        return [_settlement(row) for row in self._rows("SELECT * FROM settlements WHERE session = ? ORDER BY id", session)]
+        return [settlement_of(row) for row in self._rows("SELECT * FROM settlements WHERE session = ? ORDER BY id", session)]
 
     def settled_sessions(self, plug: bytes, limit: int) -> list[bytes]:
         """Return a plug's newest sessions of which nothing more can be claimed."""
@@ -96,7 +96,8 @@ class Settlements(Receipts):
         return [row["session"] for row in self._rows(sql, plug, limit)]
 
 
-def _settlement(row: dict[str, Any]) -> SettlementRecord:
+def settlement_of(row: dict[str, Any]) -> SettlementRecord:
+    """Read a row of settlements."""
     values = {field.name: row[field.name] for field in fields(SettlementRecord)}
     amounts = {name: None if row[name] is None else int(row[name]) for name in ("paid", "total_paid")}
     return SettlementRecord(**values | amounts | {"proof_verified": bool(row["proof_verified"])})

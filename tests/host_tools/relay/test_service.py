@@ -93,6 +93,14 @@ def other_payload(actors: Actors, session: bytes) -> ReceiptMessage:
     return replace(message, ocmf=message.ocmf.replace('"ST":"G"', '"ST":"E"'))
 
 
+def more_than_its_power(actors: Actors, session: bytes) -> ReceiptMessage:
+    return actors.receipt_message(session, 2, energyWh=600)
+
+
+def ahead_of_the_chain(actors: Actors, session: bytes) -> ReceiptMessage:
+    return actors.receipt_message(session, 2, asOf=actors.now + 80_000)
+
+
 def too_early(actors: Actors, session: bytes) -> ReceiptMessage:
     return actors.receipt_message(session, 2, startedAt=actors.now - 1)
 
@@ -110,9 +118,12 @@ def too_early(actors: Actors, session: bytes) -> ReceiptMessage:
         (other_start, "start_changed"),
         (other_payload, "bad_evidence"),
         (too_early, "bad_terms"),
+        (more_than_its_power, "implausible"),
+        (ahead_of_the_chain, "implausible"),
     ],
 )
 async def test_a_bad_receipt_is_refused_and_quarantined_and_touches_nothing(running: RunningRelay, make: Any, code: str) -> None:
+    running.gateway.head = running.actors.now + 1000
     plug = await running.connect()
     session = await running.charge(plug)
     good = running.actors.receipt_message(session, 1)
@@ -123,7 +134,7 @@ async def test_a_bad_receipt_is_refused_and_quarantined_and_touches_nothing(runn
     assert (refused["code"], refused["session"]) == (code, to_hex(bad.receipt.session))
     assert "\n" not in refused["message"]
     entry = running.store.quarantined()[0]
-    assert (entry.code, entry.message) == (code, refused["message"])
+    assert (entry.code, entry.message, entry.plug) == (code, refused["message"], running.actors.plug)
     assert to_hex(bad.signature).encode() in entry.raw
     assert running.store.receipts(session) == [good]
     assert (await deliver(plug, running.actors.receipt_message(session, 3)))["status"] == "stored"
@@ -150,11 +161,11 @@ async def test_a_store_that_fails_acknowledges_nothing_and_lets_the_plug_come_ba
     plug = await running.connect()
     session = await running.charge(plug)
     message = running.actors.receipt_message(session, 1)
-    running.store._execute("PRAGMA query_only = ON")
+    running.store._execute("CREATE TRIGGER full BEFORE INSERT ON receipts BEGIN SELECT RAISE(ABORT, 'the disk is full'); END")
     await plug.send(message.frame())
     await plug.closed()
     assert "ack" not in [heard["type"] for heard in plug.heard]
-    running.store._execute("PRAGMA query_only = OFF")
+    running.store._execute("DROP TRIGGER full")
     assert (await deliver(await running.connect(), message))["status"] == "stored"
 
 

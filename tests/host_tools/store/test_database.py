@@ -10,8 +10,8 @@ import pytest
 from wattseal.errors import ConfigError, StoreError, WattsealError
 from wattseal.store import Added, Store
 
-from tests.host_tools.postgresql import Cluster
 from tests.host_tools.store.pieces import ACTORS, RECEIPTS, SESSIONS, add
+from tests.postgresql import Cluster
 
 
 def test_what_is_committed_survives_a_power_cut(tmp_path: Path) -> None:

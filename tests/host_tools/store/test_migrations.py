@@ -9,8 +9,8 @@ import pytest
 from wattseal.errors import StoreError
 from wattseal.store import SettlementRecord, Store, migrations
 
-from tests.host_tools.postgresql import Cluster
 from tests.host_tools.store.pieces import ACTORS, SESSIONS
+from tests.postgresql import Cluster
 
 FORMAT_2 = (Path(__file__).parent / "format_2.sql").read_text()
 NEWER_TABLES = ("enrolments", "retirements")

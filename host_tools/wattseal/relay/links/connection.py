@@ -152,5 +152,5 @@ class PlugHandler(Protocol):
     async def received(self, connection: Connection, message: PlugMessage) -> None:
         """Any message but `hello`. One connection's messages come one after the other, those of several at the same time."""
 
-    def quarantine(self, peer: str, error: ProtocolError, raw: bytes) -> None:
-        """A frame was refused."""
+    async def quarantine(self, peer: str, error: ProtocolError, raw: bytes, plug: bytes | None) -> None:
+        """A frame was refused; `plug` (20 bytes) is who has said hello on the connection. Raises StoreError."""

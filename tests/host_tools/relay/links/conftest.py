@@ -27,6 +27,7 @@ from wattseal.relay.links.mqtt_client import BrokerAddress
 from wattseal.relay.service import Relay
 from wattseal.store import Store
 
+from tests.host_tools.asyncapi import why_not
 from tests.host_tools.conftest import PATIENCE_S, Actors, FakeGateway
 
 MOSQUITTO = shutil.which("mosquitto") or shutil.which("/usr/sbin/mosquitto")
@@ -97,6 +98,7 @@ class MqttPlug:
                 assert isinstance(came.payload, bytes)
                 assert len(came.payload) <= 2000
                 message: dict[str, Any] = json.loads(came.payload)
+                assert why_not("down", message) == ""
                 self.heard.append(message)
                 if message["type"] == kind:
                     return message
