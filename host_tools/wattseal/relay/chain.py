@@ -44,7 +44,7 @@ class Gateway(Protocol):
 class ChainThreads:
     """Runs what waits for the chain beside the event loop."""
 
-    def __init__(self, failed: Callable[[GatewayError], None]) -> None:
+    def __init__(self, failed: Callable[[GatewayError], None] = lambda error: None) -> None:
         """`failed` is told every error of the chain."""
         self.failed = failed
         self._threads = ThreadPoolExecutor(GATEWAY_THREADS, "gateway")
