@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 from binascii import hexlify
 
 import esp32
@@ -10,7 +11,7 @@ import network
 from machine import Pin
 from micropython import const
 
-from plug import board, config, device_key
+from plug import board, device_key
 from plug.clock import Clock
 from plug.commands import Commands
 from plug.crypto import eip712
@@ -26,7 +27,6 @@ from plug.net.link import Link
 from plug.net.wifi import WiFi
 from plug.panel import Panel
 from plug.receipt import ReceiptWriter
-from plug.relay import SERIAL, TCP
 from plug.session import IDLE, Session
 from plug.storage.journal import Journal
 from plug.supervisor import Supervisor
@@ -71,26 +71,12 @@ def _open_thermometers():
     return tuple(Thermometer(board.PINS[key], table) if key in board.PINS else None for key in ("ntc_contact", "ntc_plug"))
 
 
-def _open_channel(relay, plug, clock):
-    """Return the channel of plug.relay.Relay's settings and whether it goes over Wi-Fi. Only its own modules take room on the heap."""
-    if relay.link == SERIAL:
-        if "link_tx" not in board.PINS:
-            raise ConfigError(f"relay: link: board {board.NAME} has no serial line: tcp or mqtt")
-        from plug.net.serial import Serial
-
-        return Serial(board.PINS["link_tx"], board.PINS["link_rx"]), False
-    if relay.link == TCP:
-        from plug.net.tcp import Tcp
-
-        return Tcp(relay.host, relay.port), True
-    secure = None
-    if relay.tls is not None:
-        from plug.net.tls import Tls
-
-        secure = Tls(clock=clock, **relay.tls)
-    from plug.net.mqtt import Mqtt
-
-    return Mqtt(relay.host, relay.port, plug, relay.user, relay.password, secure), True
+def _unload(*names):
+    """Give the heap of modules back that only start the plug: 5 KB."""
+    for name in names:
+        package, module = name.rsplit(".", 1)
+        delattr(sys.modules[package], module)
+        del sys.modules[name]
 
 
 def _random(limit):
@@ -112,7 +98,10 @@ class App:
         machine.freq(FULL_SPEED_HZ)
         self._contactor = contactor
         self._clock = clock = Clock()
-        settings = config.load()
+        from plug.config import load
+        from plug.net.channel import open_channel
+
+        settings = load()
         nvs = esp32.NVS("wattseal")
         key = device_key.load(nvs)
         self._ledger = ledger = open_ledger(Journal(_find_partition()), key is not None)
@@ -147,7 +136,7 @@ class App:
         self._panel = Panel(board.PINS, guard, session, clock, settings.terms.needs_button)
         self._open_ms = self._sampled_ms = 0
         self._shown = None
-        channel, needs_wifi = _open_channel(settings.relay, hexlify(signer.address).decode(), clock)
+        channel, needs_wifi = open_channel(settings.relay, hexlify(signer.address).decode(), clock)
         wifi = WiFi(network.WLAN(network.STA_IF), settings.ssid, settings.password) if needs_wifi else None
         self._hello = {
             "type": "hello",
@@ -164,6 +153,7 @@ class App:
             clock, session, guard, ledger, self._meter, enrolment, link.acknowledge, link.start_over, self._announce, self._reboot
         )
         self._supervisor = None
+        _unload("plug.config", "plug.relay", "plug.net.channel")
 
     async def run(self):
         """Run until a task dies; the caller opens the contactor and resets."""

@@ -54,6 +54,7 @@ BEFORE = (
     "plug.metering.calibration",
     "plug.metering.energy",
     "plug.metering.meter",
+    "plug.net.channel",
     "plug.net.link",
     "plug.net.wifi",
     "plug.drivers.button",

@@ -68,7 +68,7 @@ class MqttClient(asyncio.Protocol):
             raise BrokerRefused(f"the certificate of {address} is not good: {error.verify_message}; give its CA by --mqtt-ca") from error
         except (OSError, TimeoutError) as error:
             client.abort()
-            raise BrokerError(f"no connection to the broker {address}: {error or 'it does not answer'}") from error
+            raise BrokerError(f"no connection to the broker {address}: {str(error) or 'it does not answer'}") from error
         except BrokerError:
             client.abort()
             raise
