@@ -434,6 +434,27 @@ def test_let_go_of_once_final(sender, manual_mining):
     assert sender.send().nonce == 1
 
 
+def test_what_a_reorganisation_undid_is_not_let_go_of(sender, manual_mining):
+    """It was in a block, and a block of that height is final: but of another branch."""
+    final = [0]
+    chain = trusting(sender.url)
+    chain.finalized = lambda: chain.headers.by_number(final[0])
+    sender.restart(chain=chain)
+    sender.send()
+    sender.mine()
+    snapshot = sender.rpc.call("evm_snapshot")
+    sent = sender.send()
+    sender.mine()
+    sender.advance()
+    included_at = sender.head().number
+    sender.rpc.call("evm_revert", snapshot)
+    sender.rpc.call("anvil_dropAllTransactions")
+    sender.mine()
+    final[0] = included_at
+    sender.advance()
+    assert [signed.raw for signed in sender.submitter.waiting(sender.head())] == [sent.raw]
+
+
 def test_a_node_that_restarts(start_anvil, tmp_path):
     """The node forgets its pool and a part of its chain, as after a crash of its own."""
     key = b"\x55" * 32
