@@ -182,14 +182,15 @@ class MqttLink:
                 try:
                     await self._take(peer, payload)
                 finally:
-                    self._done()
+                    self._done(1)
                 await asyncio.sleep(0)
         finally:
+            self._done(len(peer.queue or ()))  # after an error that nobody expected
             peer.queue = None
             peer.is_worked = False
 
-    def _done(self) -> None:
-        self._waiting -= 1
+    def _done(self, messages: int) -> None:
+        self._waiting -= messages
         if self._waiting <= INBOX // 2 and self._client is not None:
             self._client.resume()
 
