@@ -101,6 +101,27 @@ async def test_a_pong_to_an_earlier_ping_takes_nothing(running: RunningRelay, cl
     await until(lambda: not page(running)["may_draw"])
 
 
+async def test_a_pong_to_a_ping_of_an_earlier_connection_takes_nothing(running: RunningRelay) -> None:
+    """At a broker it may come after the next hello."""
+    actors = running.actors
+    before = await running.connect()
+    await before.send(actors.status("idle"))
+    await until(lambda: running.relay.connections[actors.plug].status is not None)
+    running.relay.sites.step()
+    await before.expect("ping")
+    plug = await running.connect()
+    await plug.send(actors.status("idle"))
+    await until(lambda: running.relay.connections[actors.plug].status is not None)
+    running.relay.sites.step()
+    for _ in range(2):
+        await plug.expect("ping")
+    await plug.send({"type": "pong"}, actors.status("idle", at=actors.now + 1))
+    await until(lambda: running.relay.connections[actors.plug].status.at == actors.now + 1)
+    assert page(running)["may_draw"]
+    await plug.send({"type": "pong"}, actors.status("idle"))
+    await until(lambda: not page(running)["may_draw"])
+
+
 async def test_a_frame_that_the_plug_could_not_read_is_sent_again(running: RunningRelay) -> None:
     plug = await running.connect()
     await plug.send(running.actors.status("idle"))
