@@ -72,6 +72,17 @@ def sender(anvil, funded_key):
 
 
 @pytest.fixture
+def alone(start_anvil):
+    """A sender on a chain of its own, whose blocks come only by `mine`: anvil goes on showing blocks that were reverted."""
+    with start_anvil("osaka") as url:
+        sender = Sender(url, b"\x55" * 32)
+        sender.rpc.call("anvil_setBalance", to_hex(sender.address), to_hex(10**20))
+        sender.rpc.call("evm_setAutomine", False)
+        sender.mine()
+        yield sender
+
+
+@pytest.fixture
 def submitter(sender):
     return sender.submitter
 
@@ -395,23 +406,23 @@ def test_no_server_answers(sender, manual_mining, monkeypatch):
 # -- reorganisations and finality -----------------------------------------------------------------------------------------------------
 
 
-def test_a_reorganisation_of_thirty_blocks(sender, manual_mining):
+def test_a_reorganisation_of_thirty_blocks(alone):
     """What was in a block goes back into the pool as often as it takes, and counts once."""
     sent = []
-    snapshot = sender.rpc.call("evm_snapshot")
+    snapshot = alone.rpc.call("evm_snapshot")
     for value in (1, 2, 3):
-        sent.append(sender.send(value).transaction.hash)
-        sender.mine(10)
-        sender.advance()
-    assert sender.included() == sent
-    sender.rpc.call("evm_revert", snapshot)
-    assert sender.included() == []
-    sender.advance()
-    assert sender.pooled() == set(sent)
-    sender.mine()
-    sender.advance()
-    assert sender.included() == sent
-    assert sender.count() == 3
+        sent.append(alone.send(value).transaction.hash)
+        alone.mine(10)
+        alone.advance()
+    assert alone.included() == sent
+    alone.rpc.call("evm_revert", snapshot)
+    assert alone.included() == []
+    alone.advance()
+    assert alone.pooled() == set(sent)
+    alone.mine()
+    alone.advance()
+    assert alone.included() == sent
+    assert alone.count() == 3
 
 
 def test_let_go_of_once_final(sender, manual_mining):
@@ -434,25 +445,25 @@ def test_let_go_of_once_final(sender, manual_mining):
     assert sender.send().nonce == 1
 
 
-def test_what_a_reorganisation_undid_is_not_let_go_of(sender, manual_mining):
+def test_what_a_reorganisation_undid_is_not_let_go_of(alone):
     """It was in a block, and a block of that height is final: but of another branch."""
     final = [0]
-    chain = trusting(sender.url)
+    chain = trusting(alone.url)
     chain.finalized = lambda: chain.headers.by_number(final[0])
-    sender.restart(chain=chain)
-    sender.send()
-    sender.mine()
-    snapshot = sender.rpc.call("evm_snapshot")
-    sent = sender.send()
-    sender.mine()
-    sender.advance()
-    included_at = sender.head().number
-    sender.rpc.call("evm_revert", snapshot)
-    sender.rpc.call("anvil_dropAllTransactions")
-    sender.mine()
+    alone.restart(chain=chain)
+    alone.send()
+    alone.mine()
+    snapshot = alone.rpc.call("evm_snapshot")
+    sent = alone.send()
+    alone.mine()
+    alone.advance()
+    included_at = alone.head().number
+    alone.rpc.call("evm_revert", snapshot)
+    alone.rpc.call("anvil_dropAllTransactions")
+    alone.mine()
     final[0] = included_at
-    sender.advance()
-    assert [signed.raw for signed in sender.submitter.waiting(sender.head())] == [sent.raw]
+    alone.advance()
+    assert [signed.raw for signed in alone.submitter.waiting(alone.head())] == [sent.raw]
 
 
 def test_a_node_that_restarts(start_anvil, tmp_path):
