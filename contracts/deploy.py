@@ -24,8 +24,8 @@ from eth_account import Account
 from eth_hash.auto import keccak
 from generate import CONTRACT_FILES, ROOT
 from wattseal.errors import ConfigError, ProofError, WattsealError
-from wattseal.gateway import proofs
-from wattseal.gateway.header import TrustedRpcHeaders
+from wattseal.gateway.chain import Chain
+from wattseal.gateway.connect import ChainSettings, connect
 from wattseal.gateway.rpc import Rpc, quantity, to_hex
 from wattseal.gateway.submit import Submitter
 from wattseal.protocol import signatures
@@ -60,12 +60,11 @@ class Deployment:
             f"gas        {gas}, {gas * price} wei at the price of now; {to_hex(self.deployer)} has {balance} wei",
         ]
 
-    def send(self, rpc: Rpc, chain_id: int, key: bytes) -> dict[str, Any]:
+    def send(self, chain: Chain, key: bytes) -> dict[str, Any]:
         """Deploy, and return the address book's entry, whose code hash is proven. Raises GatewayError."""
-        headers = TrustedRpcHeaders(rpc, chain_id)
-        inclusion = Submitter(rpc, headers, chain_id, key).submit(None, self.call)
+        inclusion = Submitter(chain, key).submit(None, self.call)
         address = self._address(inclusion.nonce)
-        account = proofs.account(rpc, inclusion.header, address)
+        account = chain.account(inclusion.header, address)
         if account is None or account.code_hash == keccak(b""):
             raise ProofError(f"no contract at {to_hex(address)} after its deployment in block {inclusion.header.number}")
         facts = json.loads(METADATA.read_text())[self.name]
@@ -134,14 +133,15 @@ def run(options: argparse.Namespace) -> None:
     if options.command == "check":
         print("\n".join(book.check(rpc)) or f"{book.path} lists nothing")
         return
-    TrustedRpcHeaders(rpc, options.chain_id).latest()  # the right chain, before anything else
+    chain = connect(ChainSettings(chain_id=options.chain_id, rpc=(options.rpc,), trust_rpc=True))
+    chain.headers.latest()  # the right chain, before anything else
     keystore, deployer = read_keystore(options.keystore)
     deployment = Deployment(*arguments_of(options, book), deployer)
     print("\n".join(deployment.plan(rpc)))
     if not options.send:
         print("nothing was sent; say --send to deploy")
         return
-    entry = deployment.send(rpc, options.chain_id, unlock(keystore, deployer, options.password_file))
+    entry = deployment.send(chain, unlock(keystore, deployer, options.password_file))
     book.add(entry)
     print(f"deployed   {entry['contract']} at {entry['address']} in block {entry['block']}; noted in {book.path}")
 

@@ -17,9 +17,8 @@ from vyper.compiler.input_bundle import FilesystemInputBundle
 from wattseal.demo.processes import CHAIN_ID, ROOT, Chain
 from wattseal.gateway import contract
 from wattseal.gateway.client import Gateway
+from wattseal.gateway.connect import ChainSettings, connect
 from wattseal.gateway.contract import call_data, claim
-from wattseal.gateway.header import TrustedRpcHeaders
-from wattseal.gateway.rpc import Rpc, to_hex
 from wattseal.gateway.submit import Submitter
 from wattseal.protocol import signatures
 from wattseal.protocol.messages import Receipt, Voucher
@@ -110,11 +109,11 @@ class Bench:
         self.chain = chain
         for name in ("owner", "driver", "relay"):
             chain.fund(address(name), 10**20)
-        rpc = Rpc(chain.url)
-        inclusion = Submitter(rpc, TrustedRpcHeaders(rpc, CHAIN_ID), CHAIN_ID, key("owner")).submit(None, code)
+        trusted = connect(ChainSettings(chain_id=CHAIN_ID, rpc=(chain.url,), trust_rpc=True))
+        inclusion = Submitter(trusted, key("owner")).submit(None, code)
         at = keccak(rlp.encode([address("owner"), inclusion.nonce]))[-20:]
-        self.code_size = len(bytes.fromhex(rpc.call("eth_getCode", to_hex(at), "latest")[2:]))
-        self.driver, self.relay = (Gateway(chain.url, at, CHAIN_ID, key(name)) for name in ("driver", "relay"))
+        self.code_size = len(trusted.code(inclusion.header, at))
+        self.driver, self.relay = (Gateway(trusted, at, key(name)) for name in ("driver", "relay"))
         self.domain = self.driver.domain
         self.now = chain.timestamp()
         self.nonce = 0

@@ -81,11 +81,13 @@ def relay(
     secret = _secret()
 
     from wattseal.gateway.client import Gateway
+    from wattseal.gateway.connect import ChainSettings, connect
     from wattseal.relay.link import Timings
 
+    chain = connect(ChainSettings(chain_id=chain_id, rpc=(rpc,), trust_rpc=True))
     timings = Timings(poll_s=poll, ping_s=ping, time_s=time_every)
     settings = RelaySettings(*addresses, store, chain_id, contract_address, timings)
-    asyncio.run(run(settings, Gateway(rpc, contract_address, chain_id, secret)))
+    asyncio.run(run(settings, Gateway(chain, contract_address, secret)))
     sys.stdout.flush()
     # A gateway call may still wait minutes for the chain and would hold up the exit. It is safe to cut off and to repeat.
     os._exit(0)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from wattseal.demo.processes import CHAIN_ID, Chain, RelayProcess
+from wattseal.demo.processes import Chain, RelayProcess
 from wattseal.gateway.rpc import to_hex
 from wattseal.gateway.wallet import Wallet
 from wattseal.protocol import signatures
@@ -20,7 +20,7 @@ class Driver:
 
     def __init__(self, chain: Chain, contract: bytes, key: bytes) -> None:
         self._key = key
-        self.wallet = Wallet(chain.url, contract, CHAIN_ID, key)
+        self.wallet = Wallet(chain.connect(), contract, key)
         chain.fund(self.wallet.address, 2 * CAP)
 
     def voucher(self, offer: dict[str, Any], host: bytes, *, cap: int = CAP) -> Voucher:

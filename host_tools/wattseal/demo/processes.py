@@ -14,6 +14,8 @@ from typing import Any, Self
 import httpx
 
 from wattseal.errors import ConfigError, LinkError, RpcError
+from wattseal.gateway import chain as gateway_chain
+from wattseal.gateway.connect import ChainSettings, connect
 from wattseal.gateway.rpc import Rpc, quantity, to_hex
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -109,6 +111,10 @@ class Chain(Process):
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.05)  # nothing tells when anvil listens
+
+    def connect(self) -> gateway_chain.Chain:
+        """Return the chain as a gateway reads it."""
+        return connect(ChainSettings(chain_id=CHAIN_ID, rpc=(self.url,), trust_rpc=True))
 
     def mine(self) -> None:
         """Add a block."""

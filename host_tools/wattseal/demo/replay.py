@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from wattseal.demo.charges import Charge
 from wattseal.demo.driver import Driver
-from wattseal.demo.processes import CHAIN_ID, Chain, RelayProcess, SimulatedPlug
+from wattseal.demo.processes import Chain, RelayProcess, SimulatedPlug
 from wattseal.errors import ConfigError, LinkError
 from wattseal.gateway.submit import deploy
 from wattseal.protocol import signatures
@@ -80,7 +80,7 @@ class Replay:
         self.relay_port = 0
         self.chain = Chain(folder, start)
         self.chain.fund(signatures.address(self._relay_key), FUNDS_WEI)
-        self.contract = deploy(self.chain.url, CHAIN_ID, self._relay_key)
+        self.contract = deploy(self.chain.connect(), self._relay_key)
         self.relay = self.start_relay()
         self.plug = self.start_plug()
 

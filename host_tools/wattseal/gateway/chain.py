@@ -1,7 +1,7 @@
 """The chain as far as it can be proven: every answer is checked against a header that a `HeaderSource` vouches for."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from eth_hash.auto import keccak
@@ -57,6 +57,16 @@ class Chain:
         self.finalized = finalized
         self.known = KnownHeaders(upstreams)
 
+    @property
+    def chain_id(self) -> int:
+        """The chain's id."""
+        return self.upstreams.chain_id
+
+    @property
+    def basis(self) -> str:
+        """What everything read here rests on, in words."""
+        return self.headers.basis
+
     # -- headers and blocks -----------------------------------------------------------------------------------------------------------
 
     def block(self, header: Header) -> Block:
@@ -84,18 +94,29 @@ class Chain:
             return b""
         return self.upstreams.ask(lambda rpc: _code(rpc, header, address, account.code_hash))
 
+    def has_code(self, header: Header, address: bytes) -> bool:
+        """Return whether a contract is at `address` after a block. Raises RpcError, ProofError."""
+        account = self.account(header, address)
+        return account is not None and account.code_hash != NO_CODE
+
     def storage(self, header: Header, address: bytes, slot: int) -> int:
         """Return a storage slot after a block, 0 where it is empty or no contract is there. Raises RpcError, ProofError."""
-        if self.account(header, address) is None:
-            return 0
-        return self.upstreams.ask(lambda rpc: proofs.storage(rpc, header, address, [slot])[0])
+        return self.slots(header, address, [slot])[0]
+
+    def slots(self, header: Header, address: bytes, slots: list[int]) -> list[int]:
+        """Do what `storage` does for several slots with one question. Raises RpcError, ProofError."""
+        return self.upstreams.ask(lambda rpc: proofs.storage(rpc, header, address, slots))
 
     # -- transactions, receipts, logs -------------------------------------------------------------------------------------------------
 
     def executed(self, header: Header) -> Executed:
         """Return a block with its receipts. Raises RpcError, ProofError."""
         block = self.block(header)
-        return Executed(block, self.upstreams.ask(lambda rpc: _receipts(rpc, block)))
+        return Executed(block, self.receipts(block))
+
+    def receipts(self, block: Block) -> list[TransactionReceipt]:
+        """Return the receipts of a proven block; their `tx_hash` is the block's own, not the server's word. Raises RpcError, ProofError."""
+        return self.upstreams.ask(lambda rpc: _receipts(rpc, block))
 
     def find_transaction(self, tx_hash: bytes) -> tuple[Block, int] | None:
         """Return the proven block that holds a transaction and its place there, None where every upstream says that no block does.
@@ -182,7 +203,7 @@ def _receipts(rpc: Rpc, block: Block) -> list[TransactionReceipt]:
     receipts = proofs.block_receipts(rpc, block.header)
     if len(receipts) != len(block.transactions):
         raise ProofError(f"block {block.header.number} has {len(block.transactions)} transactions, but {len(receipts)} receipts")
-    return receipts
+    return [replace(receipt, tx_hash=transaction.hash) for receipt, transaction in zip(receipts, block.transactions, strict=True)]
 
 
 def _send(rpc: Rpc, transaction: Transaction) -> None:

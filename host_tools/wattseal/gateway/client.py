@@ -4,7 +4,8 @@ import threading
 from dataclasses import dataclass
 
 from wattseal.errors import ConfigError, ProofError, Reverted, SettlementRefused, SubmissionError
-from wattseal.gateway import proofs
+from wattseal.gateway.blocks import Block
+from wattseal.gateway.chain import MAX_LOG_BLOCKS, Chain
 from wattseal.gateway.contract import (
     STATUS_CLOSED,
     STATUS_NONE,
@@ -18,17 +19,17 @@ from wattseal.gateway.contract import (
     session_slot,
     session_state,
 )
-from wattseal.gateway.header import HeaderSource, TrustedRpcHeaders
+from wattseal.gateway.logs import LogFilter
 from wattseal.gateway.proofs import TransactionReceipt
-from wattseal.gateway.rpc import Rpc, field, quantity, to_hex
+from wattseal.gateway.rpc import to_hex
 from wattseal.gateway.submit import Inclusion, Submitter
 from wattseal.gateway.types import Header, SessionState, Settlement
 from wattseal.protocol.eip712 import domain_separator
 from wattseal.protocol.messages import Receipt, Voucher, due
 from wattseal.protocol.typed_data import GRACE_S, START_WINDOW_S
 
-# What most RPC providers allow in one log query.
-LOG_WINDOW_BLOCKS = 10_000
+# Each block of a log query costs a header. A settlement that is looked for is mostly a recent one, so the first queries are short.
+FIRST_LOG_WINDOW_BLOCKS = 32
 
 # Refusals that mean that somebody else was faster (also the empty one of a transaction that was fine when it was sent) or that it is
 # a few seconds too early. The next call sees what it is.
@@ -37,45 +38,41 @@ _PASSING_REASONS = ("", "lower", "nothing_due", "not_open", "too_early")
 
 @dataclass(frozen=True, slots=True)
 class _Settled:
-    """A proven `Settled` event: `receipts[index]` holds it."""
+    """A proven `Settled` event, which `receipt` holds."""
 
     header: Header
-    receipts: list[TransactionReceipt]
-    index: int
+    receipt: TransactionReceipt
     total_paid: int
 
 
 class Gateway:
-    """The contract at one address, seen through one RPC. Thread-safe."""
+    """The contract at one address of a chain. Thread-safe."""
 
-    def __init__(self, rpc_url: str, contract: bytes, chain_id: int, key: bytes | None = None, headers: HeaderSource | None = None) -> None:
-        """`key`, the 32-byte secret that pays for gas, is needed for sending only. Without `headers` the RPC's are taken on trust.
-
-        Nothing is asked of the RPC yet.
-        """
+    def __init__(self, chain: Chain, contract: bytes, key: bytes | None = None) -> None:
+        """`key`, the 32-byte secret that pays for gas, is needed for sending only. Nothing is asked of the chain yet."""
+        self.chain = chain
         self.contract = contract
-        self.domain = domain_separator(chain_id, contract)
-        self.rpc = Rpc(rpc_url)
-        self.headers: HeaderSource = TrustedRpcHeaders(self.rpc, chain_id) if headers is None else headers
-        self._submitter = Submitter(self.rpc, self.headers, chain_id, key) if key is not None else None
+        self.domain = domain_separator(chain.chain_id, contract)
+        self._submitter = Submitter(chain, key) if key is not None else None
+        self._contract_seen = False
         self._settling = threading.Lock()
 
     @property
     def basis(self) -> str:
         """What everything this gateway says rests on, in words."""
-        return self.headers.basis
+        return self.chain.basis
 
     def head_timestamp(self) -> int:
         """Return the newest header's time in UTC seconds. Raises RpcError, ProofError."""
-        return self.headers.latest().timestamp
+        return self.chain.headers.latest().timestamp
 
     def session_state(self, session: bytes) -> SessionState:
         """Return a session's proven state at the newest header. Raises RpcError, ProofError."""
-        return self._state(self.headers.latest(), session)
+        return self._state(self.chain.headers.latest(), session)
 
     def balance_of(self, owner: bytes, token: bytes) -> int:
         """Return the proven balance of an address in the contract, in units of the token (20 bytes; zeros: wei). Raises RpcError, ProofError."""
-        return proofs.storage(self.rpc, self.headers.latest(), self.contract, [balance_slot(owner, token)])[0]
+        return self._slots(self.chain.headers.latest(), balance_slot(owner, token))[0]
 
     def settle(self, voucher: Voucher, receipt: Receipt, plug_signature: bytes) -> Settlement:
         """Have the contract pay for a receipt; return what is proven to have happened. `plug_signature` is 65 or 128 bytes.
@@ -87,7 +84,7 @@ class Gateway:
             raise SettlementRefused(f"session {to_hex(receipt.session)} is not of this voucher, or is for another chain or contract")
         amount = due(voucher, receipt)
         with self._settling:
-            header = self.headers.latest()
+            header = self.chain.headers.latest()
             state = self._state(header, receipt.session)
             if state.status == STATUS_OPEN and (amount > state.paid or (receipt.final and amount == state.paid)):
                 return self._accept(voucher, receipt, self._submit_settle(voucher, receipt, plug_signature))
@@ -108,7 +105,15 @@ class Gateway:
         return self._submitter.submit(self.contract, call, value)
 
     def _state(self, header: Header, session: bytes) -> SessionState:
-        return session_state(proofs.storage(self.rpc, header, self.contract, [session_slot(session)])[0])
+        return session_state(self._slots(header, session_slot(session))[0])
+
+    def _slots(self, header: Header, *slots: int) -> list[int]:
+        """Return slots of the contract, which must be there: an address without one would pass for a contract without sessions."""
+        if not self._contract_seen:
+            if not self.chain.has_code(header, self.contract):
+                raise ProofError(f"there is no contract at {to_hex(self.contract)} in block {header.number}; is it deployed on this chain?")
+            self._contract_seen = True
+        return self.chain.slots(header, self.contract, list(slots))
 
     def _submit_settle(self, voucher: Voucher, receipt: Receipt, plug_signature: bytes) -> Inclusion:
         try:
@@ -128,17 +133,16 @@ class Gateway:
         total = block[own[0]][1].total_paid
         if total != due(voucher, receipt):
             raise ProofError(f"session {to_hex(session)}: {due(voucher, receipt)} is due, but the contract paid {total}; is it Wattseal's?")
-        before = self._state(self.headers.by_number(header.number - 1), session).paid
+        before = self._state(self.chain.headers.by_number(header.number - 1), session).paid
         before = max([before, *(event.total_paid for _, event in block[: own[0]] if _is_settled(event, session))])
-        slots = [session_slot(session), balance_slot(voucher.host, voucher.token)]
-        word, balance = proofs.storage(self.rpc, header, self.contract, slots)
+        word, balance = self._slots(header, session_slot(session), balance_slot(voucher.host, voucher.token))
         expected = _state_after([event for _, event in block], voucher, session, header.timestamp)
         if session_state(word) != expected:
             raise ProofError(f"session {to_hex(session)} is proven to be {session_state(word)}, but its events say {expected}")
         withdrawn = any(_is_withdrawn(event, voucher.host, voucher.token) for _, event in block[own[0] :])
         if balance < total - before and not withdrawn:
             raise ProofError(f"the host's balance is proven to be {balance}, less than the {total - before} just paid")
-        return _settlement(_Settled(header, inclusion.receipts, inclusion.index, total), before)
+        return _settlement(_Settled(header, inclusion.receipt, total), before)
 
     def _earlier_settlement(self, voucher: Voucher, receipt: Receipt, head: Header, state: SessionState) -> Settlement:
         """Find and prove the settlement that left nothing to do for `receipt`."""
@@ -148,50 +152,40 @@ class Gateway:
         found = self._find_settled(voucher, session, head)
         total = found[-1].total_paid if found else 0
         if state.status != STATUS_NONE and total != state.paid:
-            raise ProofError(f"session {to_hex(session)} is proven to be paid {state.paid}, but the RPC shows settlements up to {total}")
+            raise ProofError(f"session {to_hex(session)} is proven to be paid {state.paid}, but its events show settlements up to {total}")
         if total < amount or not found:
-            # a slot that is empty proves nothing: the lock may not be there yet, or the RPC may hide how it was closed
+            # a slot that is empty proves nothing: the lock may not be there yet
             if state.status == STATUS_NONE and head.timestamp <= voucher.validUntil + GRACE_S:
                 raise SubmissionError(f"session {to_hex(session)} is not open: its lock is not on chain yet, or it was closed with {total} paid")
             raise SettlementRefused(f"session {to_hex(session)} is closed with {total} paid; the receipt's {amount} cannot be claimed any more")
         return _settlement(found[-1], before=found[-2].total_paid if len(found) > 1 else 0)
 
     def _find_settled(self, voucher: Voucher, session: bytes, head: Header) -> list[_Settled]:
-        """Return the session's newest settlements in order, two at most, each proven. That there are no others is the RPC's word."""
+        """Return the session's newest settlements since the voucher, in order, two at most. All are proven, and that there are no others."""
+        wanted = LogFilter(frozenset([self.contract]), (frozenset([event_topic("Settled")]), frozenset([session])))
         found: list[_Settled] = []
-        window_end = head.number
-        while window_end >= 0 and len(found) < 2:
-            start = max(0, window_end - LOG_WINDOW_BLOCKS + 1)
-            query = {
-                "address": to_hex(self.contract),
-                "topics": [to_hex(event_topic("Settled")), to_hex(session)],
-                "fromBlock": to_hex(start),
-                "toBlock": to_hex(window_end),
-            }
-            logs = self.rpc.call("eth_getLogs", query)
-            if not isinstance(logs, list):
-                raise ProofError("the RPC's logs are no array")
-            for number in sorted({quantity(field(log, "blockNumber"), "blockNumber") for log in logs}, reverse=True)[:2]:
-                found = self._settled_in(number, session) + found
-            if self.headers.by_number(start).timestamp < voucher.issuedAt:
-                break
-            window_end = start - 1
-        return found[-2:]
+        newest, window = head, FIRST_LOG_WINDOW_BLOCKS
+        while True:
+            first = max(0, newest.number - window + 1)
+            blocks = {log.block.header.number: log.block for log in self.chain.logs(wanted, first, newest)}
+            for number in sorted(blocks, reverse=True)[:2]:
+                found = self._settled_in(blocks[number], session) + found
+            if len(found) > 1 or first == 0 or self.chain.headers.by_number(first).timestamp < voucher.issuedAt:
+                return found[-2:]
+            newest, window = self.chain.headers.by_number(first - 1), min(2 * window, MAX_LOG_BLOCKS)
 
-    def _settled_in(self, number: int, session: bytes) -> list[_Settled]:
-        header = self.headers.by_number(number)
-        receipts = proofs.block_receipts(self.rpc, header)
-        block = _block_events(receipts, self.contract)
-        return [_Settled(header, receipts, index, event.total_paid) for index, event in block if _is_settled(event, session)]
+    def _settled_in(self, block: Block, session: bytes) -> list[_Settled]:
+        receipts = self.chain.receipts(block)
+        places = _block_events(receipts, self.contract)
+        return [_Settled(block.header, receipts[index], event.total_paid) for index, event in places if _is_settled(event, session)]
 
 
 def _settlement(settled: _Settled, before: int) -> Settlement:
-    receipt = settled.receipts[settled.index]
     return Settlement(
-        tx_hash=receipt.tx_hash,
+        tx_hash=settled.receipt.tx_hash,
         block_number=settled.header.number,
         block_hash=settled.header.hash,
-        gas_used=receipt.gas_used,
+        gas_used=settled.receipt.gas_used,
         paid=settled.total_paid - before,
         total_paid=settled.total_paid,
         proof_verified=True,

@@ -10,10 +10,10 @@ from eth_account import Account
 from eth_hash.auto import keccak
 
 from wattseal.errors import ProofError, Reverted, RpcError, SubmissionError
-from wattseal.gateway import contract, proofs
-from wattseal.gateway.header import HeaderSource, TrustedRpcHeaders
+from wattseal.gateway import contract, transactions
+from wattseal.gateway.chain import Chain
 from wattseal.gateway.proofs import TransactionReceipt
-from wattseal.gateway.rpc import Rpc, field, quantity, to_hex
+from wattseal.gateway.rpc import quantity, to_hex
 from wattseal.gateway.types import Header
 from wattseal.protocol import signatures
 
@@ -48,11 +48,9 @@ class Submitter:
     The nonce is that of the newest block, not of the pending transactions: what a crash left pending is replaced, never doubled.
     """
 
-    def __init__(self, rpc: Rpc, headers: HeaderSource, chain_id: int, key: bytes, timeout_s: float = 120.0) -> None:
+    def __init__(self, chain: Chain, key: bytes, timeout_s: float = 120.0) -> None:
         """`key` is the 32-byte secret; `timeout_s` is how long a transaction may take to get into a block."""
-        self._rpc = rpc
-        self._headers = headers
-        self._chain_id = chain_id
+        self._chain = chain
         self._key = key
         self._timeout_s = timeout_s
         self._lock = threading.Lock()
@@ -69,16 +67,22 @@ class Submitter:
             if to is not None:
                 transaction["to"] = to_hex(to)
             gas = self._estimate_gas(transaction)
-            nonce = quantity(self._rpc.call("eth_getTransactionCount", to_hex(self.address), "latest"), "nonce")
-            tx_hash = self._send({"type": 2, "chainId": self._chain_id, "nonce": nonce, "gas": gas, "to": to or b"", "value": value, "data": call})
+            nonce = self._ask("nonce", "eth_getTransactionCount", to_hex(self.address), "latest")
+            tx_hash = self._send(
+                {"type": 2, "chainId": self._chain.chain_id, "nonce": nonce, "gas": gas, "to": to or b"", "value": value, "data": call}
+            )
             inclusion = self._wait(tx_hash, nonce)
         if not inclusion.receipt.succeeded:
             raise Reverted(f"transaction {to_hex(tx_hash)} was reverted in block {inclusion.header.number}")
         return inclusion
 
+    def _ask(self, name: str, method: str, *params: object) -> int:
+        """Return a number that is the upstream's word."""
+        return self._chain.upstreams.ask(lambda rpc: quantity(rpc.call(method, *params), name))
+
     def _estimate_gas(self, transaction: dict[str, object]) -> int:
         try:
-            estimate = quantity(self._rpc.call("eth_estimateGas", transaction, "latest"), "gas estimate")
+            estimate = self._ask("gas estimate", "eth_estimateGas", transaction, "latest")
         except RpcError as error:
             match = _REVERTED.search(str(error))
             if error.rpc_code is not None and match:
@@ -97,23 +101,18 @@ class Submitter:
             fees = {"maxFeePerGas": fee, "maxPriorityFeePerGas": priority_fee}
             signed = Account.from_key(self._key).sign_transaction({**transaction, **fees})
             try:
-                self._rpc.call("eth_sendRawTransaction", to_hex(bytes(signed.raw_transaction)))
+                return self._chain.send(transactions.decode(bytes(signed.raw_transaction)))
             except RpcError as error:
                 if error.rpc_code is None:
                     raise
-                answer = str(error).lower()
-                if "already" in answer:  # "already known", "already imported": an earlier try of exactly this
-                    return bytes(signed.hash)
-                if "underpriced" not in answer or fee == MAX_FEE_PER_GAS_WEI:
+                if "underpriced" not in str(error).lower() or fee == MAX_FEE_PER_GAS_WEI:
                     raise SubmissionError(f"the RPC does not take the transaction: {error}") from error
                 # EIP-1559 pools replace a transaction for at least a tenth more of both fees
                 fee, priority_fee = min(fee * 9 // 8 + 1, MAX_FEE_PER_GAS_WEI), min(priority_fee * 9 // 8 + 1, fee)
-            else:
-                return bytes(signed.hash)
 
     def _fees(self) -> tuple[int, int]:
-        base_fee = self._headers.latest().base_fee_per_gas
-        suggested = quantity(self._rpc.call("eth_maxPriorityFeePerGas"), "priority fee")
+        base_fee = self._chain.headers.latest().base_fee_per_gas
+        suggested = self._ask("priority fee", "eth_maxPriorityFeePerGas")
         priority_fee = min(suggested, MAX_PRIORITY_FEE_PER_GAS_WEI)
         if base_fee + priority_fee > MAX_FEE_PER_GAS_WEI:
             raise SubmissionError(f"gas costs {base_fee + priority_fee} wei, the limit is {MAX_FEE_PER_GAS_WEI}; wait until it is cheaper")
@@ -122,26 +121,20 @@ class Submitter:
     def _wait(self, tx_hash: bytes, nonce: int) -> Inclusion:
         deadline = time.monotonic() + self._timeout_s
         pause_s = _POLL_S
-        while (answer := self._rpc.call("eth_getTransactionReceipt", to_hex(tx_hash))) is None:
+        while (found := self._chain.find_transaction(tx_hash)) is None:
             if time.monotonic() > deadline:
                 raise SubmissionError(f"transaction {to_hex(tx_hash)} is in no block after {self._timeout_s:.0f} s; call again")
             time.sleep(pause_s)
             pause_s = min(2 * pause_s, _MAX_POLL_S)
-        header = self._headers.by_number(quantity(field(answer, "blockNumber"), "blockNumber"))
-        receipts = proofs.block_receipts(self._rpc, header)
-        for index, receipt in enumerate(receipts):
-            if receipt.tx_hash == tx_hash:
-                return Inclusion(header, receipts, index, nonce)
-        raise ProofError(f"transaction {to_hex(tx_hash)} is not in block {header.number}, where the RPC says it is")
+        block, index = found
+        return Inclusion(block.header, self._chain.receipts(block), index, nonce)
 
 
-def deploy(rpc_url: str, chain_id: int, key: bytes) -> bytes:
+def deploy(chain: Chain, key: bytes) -> bytes:
     """Deploy Wattseal.vy, paid by `key`. Returns the contract's address (20 bytes), whose code is proven to be there. Raises GatewayError."""
-    rpc = Rpc(rpc_url)
-    submitter = Submitter(rpc, TrustedRpcHeaders(rpc, chain_id), chain_id, key)
+    submitter = Submitter(chain, key)
     inclusion = submitter.submit(None, contract.BYTECODE)
     address = keccak(rlp.encode([submitter.address, inclusion.nonce]))[-20:]
-    account = proofs.account(rpc, inclusion.header, address)
-    if account is None or account.code_hash == keccak(b""):
+    if not chain.has_code(inclusion.header, address):
         raise ProofError(f"no contract at {to_hex(address)} after its deployment in block {inclusion.header.number}")
     return address

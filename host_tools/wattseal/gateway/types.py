@@ -28,8 +28,7 @@ class Settlement:
     """The proven effect of one settlement.
 
     `paid` is what this transaction paid and `total_paid` what the session has been paid with it, in token base units.
-    `proof_verified` says that receipt, event and storage were proven against a header. `tx_hash` is a label for people: a receipt does
-    not hold the hash of its transaction, so which of the block's transactions it was is the RPC's word.
+    `proof_verified` says that transaction, receipt, event and storage were proven against a header.
     """
 
     tx_hash: bytes

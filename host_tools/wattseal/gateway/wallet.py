@@ -1,6 +1,7 @@
 """A driver's side of the contract."""
 
 from wattseal.errors import ProofError, SubmissionError
+from wattseal.gateway.chain import Chain
 from wattseal.gateway.client import Gateway
 from wattseal.gateway.contract import STATUS_NONE, STATUS_OPEN, call_data
 from wattseal.gateway.rpc import to_hex
@@ -12,9 +13,9 @@ from wattseal.protocol.messages import Voucher
 class Wallet(Gateway):
     """A gateway with a driver's key."""
 
-    def __init__(self, rpc_url: str, contract: bytes, chain_id: int, key: bytes) -> None:
+    def __init__(self, chain: Chain, contract: bytes, key: bytes) -> None:
         """`key` is the driver's 32-byte secret: it signs vouchers and pays for locks and gas."""
-        super().__init__(rpc_url, contract, chain_id, key)
+        super().__init__(chain, contract, key)
         self._key = key
         self.address = signatures.address(key)
 

@@ -14,6 +14,8 @@ from wattseal.gateway.types import SessionState
 from wattseal.gateway.wallet import Wallet
 from wattseal.protocol.messages import due
 
+from tests.host_tools.gateway.conftest import trusting
+
 COIN = bytes(20)
 
 
@@ -32,14 +34,15 @@ def open_charge(charge):
 def watched(gateway, monkeypatch, change=None):
     """Record the methods a gateway calls; `change(method, answer)` may alter an answer in place or replace it."""
     methods = []
-    call = gateway.rpc.call
+    rpc = gateway.chain.upstreams.all[0].rpc
+    call = rpc.call
 
     def watch(method, *params):
         methods.append(method)
         answer = copy.deepcopy(call(method, *params))
         return (change(method, answer) if change else None) or answer
 
-    monkeypatch.setattr(gateway.rpc, "call", watch)
+    monkeypatch.setattr(rpc, "call", watch)
     return methods
 
 
@@ -54,7 +57,7 @@ def test_final_receipt_is_paid_and_proven(open_charge):
     assert settlement.proof_verified
     assert settlement.gas_used > 21000
     assert gateway.balance_of(open_charge.host, COIN) == dues(arguments)
-    header = gateway.headers.by_number(settlement.block_number)
+    header = gateway.chain.headers.by_number(settlement.block_number)
     assert settlement.block_hash == header.hash
     assert gateway.session_state(open_charge.session) == SessionState(STATUS_NONE, 0)  # older than the start window: forgotten
     assert gateway.basis == "header taken on trust from the RPC"
@@ -127,7 +130,8 @@ def test_settlement_is_found_across_log_windows(open_charge, monkeypatch):
     open_charge.gateway().settle(*first)
     settlement = open_charge.gateway().settle(*second)
     open_charge.rpc.call("anvil_mine", "0x7")
-    monkeypatch.setattr(client, "LOG_WINDOW_BLOCKS", 2)
+    monkeypatch.setattr(client, "FIRST_LOG_WINDOW_BLOCKS", 2)
+    monkeypatch.setattr(client, "MAX_LOG_BLOCKS", 3)
     assert open_charge.gateway().settle(*second) == settlement
     assert settlement.paid == dues(second) - dues(first)
 
@@ -196,7 +200,7 @@ def test_two_threads_settle_once(open_charge):
 
 def test_somebody_else_settles_first(open_charge, monkeypatch):
     arguments = open_charge.receipt(900, final=True)
-    gateway, rival = open_charge.gateway(), Gateway(open_charge.url, open_charge.contract, 31337, open_charge.wallet._key)
+    gateway, rival = open_charge.gateway(), Gateway(trusting(open_charge.url), open_charge.contract, open_charge.wallet._key)
     settled = []
 
     def overtake(method, answer):
@@ -212,7 +216,7 @@ def test_somebody_else_settles_first(open_charge, monkeypatch):
 
 def send(key, charge, call, nonce, fees):
     """Send a call to the contract with these fees (maximum, tip) and do not wait."""
-    submitter = Gateway(charge.url, charge.contract, 31337, key)._submitter
+    submitter = Gateway(trusting(charge.url), charge.contract, key)._submitter
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(submitter, "_fees", lambda: fees)
         submitter._send({"type": 2, "chainId": 31337, "nonce": nonce, "gas": 300_000, "to": charge.contract, "value": 0, "data": call})
@@ -231,7 +235,7 @@ def test_two_settlements_and_a_withdrawal_in_one_block(open_charge, manual_minin
     """The slot after the block is the later one's, and the host's balance is gone: both follow from the block's events."""
     first, second = open_charge.receipt(300), open_charge.receipt(900, final=True)
     settled = settle_until_sent(open_charge, first, monkeypatch)
-    later_in_block = (2 * open_charge.wallet.headers.latest().base_fee_per_gas + 1, 1)
+    later_in_block = (2 * open_charge.wallet.chain.headers.latest().base_fee_per_gas + 1, 1)
     send(open_charge.wallet._key, open_charge, call_data("settle", claim(*second)), 1, later_in_block)
     send(open_charge.wallet._key, open_charge, call_data("withdraw", open_charge.host, COIN), 2, later_in_block)
     manual_mining.call("evm_mine")
@@ -303,7 +307,7 @@ def test_receipt_of_another_voucher(open_charge):
 
 
 def test_no_key(open_charge):
-    reader = Gateway(open_charge.url, open_charge.contract, 31337)
+    reader = Gateway(trusting(open_charge.url), open_charge.contract)
     assert reader.session_state(open_charge.session) == SessionState(STATUS_OPEN, 0)
     with pytest.raises(ConfigError, match="no key"):
         reader.settle(*open_charge.receipt(900))
@@ -311,11 +315,11 @@ def test_no_key(open_charge):
 
 def test_no_contract_there(open_charge):
     with pytest.raises(ProofError, match="no contract"):
-        Gateway(open_charge.url, secrets.token_bytes(20), 31337).session_state(open_charge.session)
+        Gateway(trusting(open_charge.url), secrets.token_bytes(20)).session_state(open_charge.session)
 
 
 def test_no_money_for_gas(open_charge):
-    poor = Gateway(open_charge.url, open_charge.contract, 31337, secrets.token_bytes(32))
+    poor = Gateway(trusting(open_charge.url), open_charge.contract, secrets.token_bytes(32))
     with pytest.raises(SubmissionError):
         poor.settle(*open_charge.receipt(900))
 
@@ -346,7 +350,7 @@ def lie_about_receipts(change):
 
 def lie_about_proof(change):
     def lie(method, answer):
-        if method == "eth_getProof":
+        if method == "eth_getProof" and answer["storageProof"]:
             change(answer)
 
     return lie
@@ -380,7 +384,6 @@ LIES = {
     "receipt status": lie_about_receipts(lambda receipt: receipt.update(status="0x0")),
     "gas": lie_about_receipts(lambda receipt: receipt.update(cumulativeGasUsed="0x7")),
     "bloom": lie_about_receipts(lambda receipt: receipt.update(logsBloom=flip(receipt["logsBloom"]))),
-    "transaction": lie_about_receipts(lambda receipt: receipt.update(transactionHash=flip(receipt["transactionHash"]))),
     "no log": lie_about_receipts(lambda receipt: receipt.update(logs=[])),
     "log data": lie_about_receipts(change_log("data")),
     "log address": lie_about_receipts(change_log("address")),
@@ -416,41 +419,55 @@ def test_lie(open_charge, monkeypatch, name, when):
     assert open_charge.transactions() == 1
 
 
+@pytest.mark.parametrize("name", LIES)
+def test_another_upstream_is_asked_where_one_lies(open_charge, monkeypatch, name):
+    gateway = Gateway(trusting(open_charge.url, open_charge.url), open_charge.contract, open_charge.host_key)
+    watched(gateway, monkeypatch, LIES[name])
+    arguments = open_charge.receipt(900)
+    assert gateway.settle(*arguments).total_paid == dues(arguments)
+    assert [upstream.lie is None for upstream in gateway.chain.upstreams.all] == [False, True]
+
+
 def test_receipt_of_another_transaction(open_charge, monkeypatch):
-    """The RPC puts our transaction's hash on somebody else's receipt."""
+    """The RPC says that our transaction is in a block where it is not."""
     arguments, gateway = open_charge.receipt(900), open_charge.gateway()
     gateway.settle(*open_charge.receipt(100))
-    earlier = gateway.headers.latest().number
+    earlier = gateway.chain.headers.latest()
 
     def change(method, answer):
         if method == "eth_getTransactionReceipt" and answer:
-            answer["blockNumber"] = hex(earlier)
-            hashes.append(answer["transactionHash"])
-        if method == "eth_getBlockReceipts" and hashes:
-            answer[0]["transactionHash"] = hashes[0]
+            answer |= {"blockNumber": hex(earlier.number), "blockHash": to_hex(earlier.hash)}
 
-    hashes = []
     watched(gateway, monkeypatch, change)
-    with pytest.raises(ProofError, match="is due, but the contract paid"):
+    with pytest.raises(ProofError, match=r"caught lying: transaction 0x\w+ is not in block"):
         gateway.settle(*arguments)
 
 
-def test_hidden_settlement(open_charge, monkeypatch):
+def test_a_settlement_cannot_be_hidden(open_charge, monkeypatch):
+    """Nobody is asked for logs: they come from the receipts of the blocks whose bloom does not rule them out."""
     arguments = open_charge.receipt(900)
-    open_charge.gateway().settle(*arguments)
+    settlement = open_charge.gateway().settle(*arguments)
     gateway = open_charge.gateway()
-    watched(gateway, monkeypatch, lambda method, answer: answer.clear() if method == "eth_getLogs" else None)
-    with pytest.raises(ProofError, match="the RPC shows settlements up to 0"):
-        gateway.settle(*arguments)
+    methods = watched(gateway, monkeypatch, lambda method, answer: answer.clear() if method == "eth_getLogs" else None)
+    assert gateway.settle(*arguments) == settlement
+    assert "eth_getLogs" not in methods
+
+
+def test_the_hash_of_a_settlement_is_proven(open_charge, monkeypatch):
+    arguments, gateway = open_charge.receipt(900), open_charge.gateway()
+    watched(gateway, monkeypatch, lie_about_receipts(lambda receipt: receipt.update(transactionHash="0x" + "11" * 32)))
+    settlement = gateway.settle(*arguments)
+    assert open_charge.rpc.call("eth_getTransactionByHash", to_hex(settlement.tx_hash))["blockHash"] == to_hex(settlement.block_hash)
 
 
 def test_old_state_shown_as_new(open_charge, monkeypatch):
     """A proof for an older block does not pass for the newest one."""
     gateway = open_charge.gateway()
-    old = gateway.headers.latest().number
+    old = gateway.chain.headers.latest().number
     open_charge.gateway().settle(*open_charge.receipt(900))
-    call = gateway.rpc.call
-    monkeypatch.setattr(gateway.rpc, "call", lambda method, *p: call(method, *p[:2], hex(old)) if method == "eth_getProof" else call(method, *p))
+    rpc = gateway.chain.upstreams.all[0].rpc
+    call = rpc.call
+    monkeypatch.setattr(rpc, "call", lambda method, *p: call(method, *p[:2], hex(old)) if method == "eth_getProof" else call(method, *p))
     with pytest.raises(ProofError):
         gateway.session_state(open_charge.session)
 
@@ -505,7 +522,7 @@ def log_settled(charge, paid):
 )
 def test_contract_that_does_not_do_what_it_says(charge, logs, stores, pays, message):
     charge.contract = secrets.token_bytes(20)
-    charge.wallet = Wallet(charge.url, charge.contract, 31337, secrets.token_bytes(32))
+    charge.wallet = Wallet(trusting(charge.url), charge.contract, secrets.token_bytes(32))
     charge.with_voucher(nonce=1)
     arguments = charge.receipt(900)
     amount = dues(arguments)

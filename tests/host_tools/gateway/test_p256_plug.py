@@ -9,7 +9,7 @@ from wattseal.gateway.submit import deploy
 from wattseal.protocol import signatures
 
 from tests.contracts.p256 import P256Account
-from tests.host_tools.gateway.conftest import CHAIN_ID, Charge
+from tests.host_tools.gateway.conftest import Charge, trusting
 
 
 def receipt_of(charge, plug, energy_wh):
@@ -46,7 +46,7 @@ def test_refused_where_it_is_not(start_anvil, plug):
             return key
 
         keys = []
-        charge = Charge(url, deploy(url, CHAIN_ID, funded_key()), funded_key).with_voucher(plug=bytes.fromhex(plug.address[2:])).open()
+        charge = Charge(url, deploy(trusting(url), funded_key()), funded_key).with_voucher(plug=bytes.fromhex(plug.address[2:])).open()
         charge.pass_time(3700)
         with pytest.raises(Reverted, match="bad_signature"):
             charge.gateway().settle(*receipt_of(charge, plug, 900))

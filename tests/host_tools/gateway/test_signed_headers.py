@@ -82,8 +82,8 @@ def headers(beacon, upstreams, tmp_path):
     return beacon.headers(tmp_path / "light_client", upstreams)
 
 
-def test_a_session_is_settled_on_signed_headers(anvil, contract, funded_key, headers, charge):
-    gateway = Gateway(anvil, contract, CHAIN_ID, funded_key(), headers)
+def test_a_session_is_settled_on_signed_headers(upstreams, contract, funded_key, headers, charge):
+    gateway = Gateway(Chain(upstreams, headers, headers.finalized), contract, funded_key())
     assert gateway.basis == "header signed by the sync committee of simulated beacon chain"
     charge.open()
     charge.pass_time(3600)

@@ -1,28 +1,29 @@
 import pytest
 from wattseal.errors import ProofError, SubmissionError
 from wattseal.gateway import submit
-from wattseal.gateway.header import TrustedRpcHeaders
 from wattseal.gateway.rpc import Rpc, quantity
 from wattseal.gateway.submit import Submitter, deploy
+
+from tests.host_tools.gateway.conftest import trusting
 
 
 @pytest.fixture
 def submitter(anvil, funded_key):
-    rpc = Rpc(anvil)
-    return Submitter(rpc, TrustedRpcHeaders(rpc, 31337), 31337, funded_key())
+    return Submitter(trusting(anvil), funded_key())
 
 
 def answering(submitter, monkeypatch, **answers):
     """Have the submitter's RPC give other answers to some methods."""
-    call = submitter._rpc.call
-    monkeypatch.setattr(submitter._rpc, "call", lambda method, *p: answers[method] if method in answers else call(method, *p))
+    rpc = submitter._chain.upstreams.all[0].rpc
+    call = rpc.call
+    monkeypatch.setattr(rpc, "call", lambda method, *p: answers[method] if method in answers else call(method, *p))
 
 
-def test_transfer(submitter):
+def test_transfer(submitter, anvil):
     inclusion = submitter.submit(b"\x11" * 20, b"", value=5)
     assert inclusion.receipt.succeeded
     assert inclusion.receipt.gas_used == 21000
-    assert quantity(submitter._rpc.call("eth_getBalance", "0x" + "11" * 20, "latest"), "balance") == 5
+    assert quantity(Rpc(anvil).call("eth_getBalance", "0x" + "11" * 20, "latest"), "balance") == 5
 
 
 def test_fees_have_a_ceiling(submitter, monkeypatch):
@@ -32,10 +33,10 @@ def test_fees_have_a_ceiling(submitter, monkeypatch):
     assert caught.value.retry
 
 
-def test_tip_has_a_ceiling(submitter, monkeypatch):
+def test_tip_has_a_ceiling(submitter, anvil, monkeypatch):
     answering(submitter, monkeypatch, eth_maxPriorityFeePerGas=hex(10**18))
     inclusion = submitter.submit(b"\x11" * 20, b"")
-    paid = submitter._rpc.call("eth_getTransactionReceipt", "0x" + inclusion.receipt.tx_hash.hex())["effectiveGasPrice"]
+    paid = Rpc(anvil).call("eth_getTransactionReceipt", "0x" + inclusion.receipt.tx_hash.hex())["effectiveGasPrice"]
     assert int(paid, 16) <= inclusion.header.base_fee_per_gas + submit.MAX_PRIORITY_FEE_PER_GAS_WEI
 
 
@@ -55,4 +56,4 @@ def test_time_limit(submitter, manual_mining, monkeypatch):
 def test_deploy_proves_the_code(anvil, funded_key, monkeypatch):
     monkeypatch.setattr(submit.contract, "BYTECODE", bytes.fromhex("00"))  # creates an account without code
     with pytest.raises(ProofError, match="no contract at"):
-        deploy(anvil, 31337, funded_key())
+        deploy(trusting(anvil), funded_key())

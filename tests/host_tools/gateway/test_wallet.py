@@ -7,6 +7,8 @@ from wattseal.gateway.types import SessionState
 from wattseal.gateway.wallet import Wallet
 from wattseal.protocol import signatures
 
+from tests.host_tools.gateway.conftest import trusting
+
 
 def test_signature_is_the_drivers(charge):
     signature = charge.wallet.sign(charge.voucher)
@@ -14,14 +16,14 @@ def test_signature_is_the_drivers(charge):
 
 
 def test_open_is_proven_and_safe_to_repeat(charge):
-    before = charge.wallet.headers.latest().number
+    before = charge.wallet.chain.headers.latest().number
     assert charge.wallet.open(charge.voucher) == SessionState(STATUS_OPEN, 0)
     assert charge.wallet.open(charge.voucher) == SessionState(STATUS_OPEN, 0)
-    assert charge.wallet.headers.latest().number == before + 1
+    assert charge.wallet.chain.headers.latest().number == before + 1
 
 
 def test_open_for_another_driver(charge, funded_key):
-    other = Wallet(charge.url, charge.contract, 31337, funded_key())
+    other = Wallet(trusting(charge.url), charge.contract, funded_key())
     with pytest.raises(Reverted, match="bad_signature"):
         other.open(charge.voucher)
 

@@ -1,0 +1,62 @@
+"""From settings to a `Chain`: who is asked, and what it is that is believed."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from wattseal.errors import ConfigError
+from wattseal.gateway.chain import Chain
+from wattseal.gateway.consensus.beacon_client import BeaconClient
+from wattseal.gateway.consensus.light_client import LightClient
+from wattseal.gateway.consensus.networks import NETWORKS
+from wattseal.gateway.consensus.store_file import StoreFile
+from wattseal.gateway.signed_headers import SyncCommitteeHeaders
+from wattseal.gateway.upstreams import Upstream, UpstreamHeaders, Upstreams
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChainSettings:
+    """One chain, its JSON-RPC servers in the order in which they are asked, and one of `beacon` and `trust_rpc`.
+
+    `beacon` are beacon nodes, followed with `light_client_store` and, the first time, `checkpoint` (32 bytes). `trust_rpc` takes headers on trust.
+    `timeout_s` bounds each read.
+    """
+
+    chain_id: int
+    rpc: tuple[str, ...]
+    beacon: tuple[str, ...] = ()
+    light_client_store: Path | None = None
+    checkpoint: bytes | None = None
+    trust_rpc: bool = False
+    timeout_s: float = 10.0
+
+
+def connect(settings: ChainSettings) -> Chain:
+    """Return the chain of these settings; nothing is asked of it yet. A server that is caught lying is named in the log.
+
+    Raises ConfigError, StoreError.
+    """
+    if (len(settings.beacon) > 0) + settings.trust_rpc != 1:
+        raise ConfigError("headers rest on beacon nodes or on the servers' word: choose one of --beacon and --trust-rpc")
+    upstreams = Upstreams(settings.rpc, settings.chain_id, settings.timeout_s, on_lie=_log_lie)
+    if settings.trust_rpc:
+        return Chain(upstreams, UpstreamHeaders(upstreams))
+    signed = SyncCommitteeHeaders(_light_client(settings), upstreams)
+    return Chain(upstreams, signed, signed.finalized)
+
+
+def _light_client(settings: ChainSettings) -> LightClient:
+    network = next((known for known in NETWORKS.values() if known.chain_id == settings.chain_id), None)
+    if network is None:
+        known = ", ".join(f"{known.name} {known.chain_id}" for known in NETWORKS.values())
+        raise ConfigError(f"no sync committee is known for chain {settings.chain_id}; there are {known}")
+    if settings.light_client_store is None:
+        raise ConfigError("the light client needs a file to keep what it knows; give --light-client-store")
+    nodes = [BeaconClient(url, network, settings.timeout_s) for url in settings.beacon]
+    return LightClient(network, nodes, StoreFile(settings.light_client_store, network), settings.checkpoint)
+
+
+def _log_lie(upstream: Upstream) -> None:
+    _log.error("an upstream was caught lying and is not asked again", extra={"upstream": upstream.name, "lie": upstream.lie})
