@@ -16,6 +16,7 @@ _Answer = TypeVar("_Answer")
 # How long a server that did not answer is asked last, at first and at most.
 FIRST_REST_S = 1.0
 LONGEST_REST_S = 60.0
+_SECOND_QUESTION_S = 0.1
 
 
 @dataclass
@@ -109,7 +110,7 @@ class Upstreams:
         try:
             if not upstream.chain_checked:
                 self._check_chain(upstream)
-            answer = question(upstream)
+            answer = self._twice(upstream, question)
         except ProofError as error:
             raise self.caught(upstream, str(error)) from error
         except RpcError as error:
@@ -119,6 +120,14 @@ class Upstreams:
             upstream.answers += 1
             upstream.rest_s, upstream.rests_until = FIRST_REST_S, 0.0
         return answer
+
+    def _twice(self, upstream: Upstream, question: Callable[[Upstream], _Answer]) -> _Answer:
+        """Ask again where the first answer is not proven: a server that takes in a block just then may mix two states, and means no harm."""
+        try:
+            return question(upstream)
+        except ProofError:
+            time.sleep(_SECOND_QUESTION_S)
+            return question(upstream)
 
     def _check_chain(self, upstream: Upstream) -> None:
         chain_id = quantity(upstream.rpc.call("eth_chainId"), "chain id")
