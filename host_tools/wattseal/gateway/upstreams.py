@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 from wattseal.errors import ConfigError, ProofError, RpcError
@@ -65,7 +66,7 @@ class Upstreams:
         error: RpcError | ProofError | None = None
         for upstream in self._in_order():
             try:
-                return self._ask_one(upstream, question)
+                return self._ask_one(upstream, partial(_twice, question))
             except (RpcError, ProofError) as failure:
                 error = failure
         raise error or self._all_dropped()
@@ -110,7 +111,7 @@ class Upstreams:
         try:
             if not upstream.chain_checked:
                 self._check_chain(upstream)
-            answer = self._twice(upstream, question)
+            answer = question(upstream)
         except ProofError as error:
             raise self.caught(upstream, str(error)) from error
         except RpcError as error:
@@ -120,14 +121,6 @@ class Upstreams:
             upstream.answers += 1
             upstream.rest_s, upstream.rests_until = FIRST_REST_S, 0.0
         return answer
-
-    def _twice(self, upstream: Upstream, question: Callable[[Upstream], _Answer]) -> _Answer:
-        """Ask again where the first answer is not proven: a server that takes in a block just then may mix two states, and means no harm."""
-        try:
-            return question(upstream)
-        except ProofError:
-            time.sleep(_SECOND_QUESTION_S)
-            return question(upstream)
 
     def _check_chain(self, upstream: Upstream) -> None:
         chain_id = quantity(upstream.rpc.call("eth_chainId"), "chain id")
@@ -142,6 +135,15 @@ class Upstreams:
             if error.rpc_code is None:  # else it answered, but cannot or will not do this
                 upstream.rests_until = time.monotonic() + upstream.rest_s
                 upstream.rest_s = min(2 * upstream.rest_s, LONGEST_REST_S)
+
+
+def _twice(question: Callable[[Upstream], _Answer], upstream: Upstream) -> _Answer:
+    """Ask again where the first answer is not proven: a server that takes in a block just then may mix two states, and means no harm."""
+    try:
+        return question(upstream)
+    except ProofError:
+        time.sleep(_SECOND_QUESTION_S)
+        return question(upstream)
 
 
 class UpstreamHeaders:
