@@ -14,8 +14,8 @@ help: ## list the targets
 
 setup: $(STAMPS)/venv $(STAMPS)/npm $(STAMPS)/micropython $(STAMPS)/typings ## fetch Python packages, anvil, MicroPython in two word sizes into build/
 
-demo: setup firmware ## replay five real charging sessions: plug, relay, gateway, chain
-	@$(BIN)/wattseal demo
+demo: setup firmware ## replay five real charging sessions: plug, relay, gateway, chain; LIE=receipt, balance or header: one, over a lying upstream
+	@$(BIN)/wattseal demo $(if $(LIE),--lie $(LIE))
 
 test: setup firmware ## run every test: firmware on both word sizes, host tools, contracts, end to end
 	@$(BIN)/pytest -n 2 --dist loadgroup tests

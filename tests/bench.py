@@ -29,7 +29,6 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
-from wattseal.demo.driver import Driver
 from wattseal.demo.processes import ROOT
 from wattseal.demo.replay import CAR_CURRENT_MA, Replay
 from wattseal.protocol import ocmf, signatures
@@ -170,7 +169,7 @@ def store() -> Iterator[Row]:
 def simulator() -> Iterator[Row]:
     with Replay(FOLDER / "replay", START) as replay:
         page = replay.connected()
-        driver = Driver(replay.chain, replay.contract, bench_gas.key("driver"))
+        driver = replay.driver(bench_gas.key("driver"))
         offer = replay.relay.get(f"/plugs/{page['plug']}/offer")
         session = driver.start(replay.relay, driver.voucher(offer, replay.host))
         before = replay.plug.ask(cmd="plug_in", energy_wh=100_000, current_ma=CAR_CURRENT_MA)

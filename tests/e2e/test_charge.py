@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from wattseal.demo.charges import Charge, load
-from wattseal.demo.driver import PRICE_PER_HOUR, PRICE_PER_KWH, Driver
+from wattseal.demo.driver import PRICE_PER_HOUR, PRICE_PER_KWH
 from wattseal.demo.replay import CAR_CURRENT_MA, METER_ERROR_PPM, Replay
 from wattseal.gateway.contract import STATUS_CLOSED
 from wattseal.protocol.typed_data import FLAG_FINAL, FLAG_POWER_LOST
@@ -28,7 +28,7 @@ class Visit:
         self.replay = replay
         page = replay.connected()
         self.plug = page["plug"]
-        self.driver = Driver(replay.chain, replay.contract, bytes(31) + b"\x05")
+        self.driver = replay.driver(bytes(31) + b"\x05")
         self.voucher = self.driver.voucher(replay.relay.get(f"/plugs/{self.plug}/offer"), replay.host)
         self.session = self.driver.start(replay.relay, self.voucher)
         replay.plug.ask(cmd="plug_in", energy_wh=energy_wh, current_ma=CAR_CURRENT_MA)

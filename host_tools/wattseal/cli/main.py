@@ -5,9 +5,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from wattseal.cli import gateway, plug
-from wattseal.cli.demo import demo
-from wattseal.cli.relay import relay
+from wattseal.cli import demo, gateway, plug, relay, simulated_beacon
 from wattseal.errors import WattsealError
 
 EXAMPLES = """
@@ -15,9 +13,12 @@ Examples:
 
   wattseal demo
 
-  WATTSEAL_RELAY_KEY=0x... wattseal relay --store relay.sqlite --rpc http://127.0.0.1:8545 --contract 0x... --chain-id 31337
+  wattseal simulated-beacon --rpc http://127.0.0.1:8545 --chain-id 31337
 
-  wattseal gateway --chain-id 31337 --rpc http://127.0.0.1:8545
+  WATTSEAL_RELAY_KEY=0x... wattseal relay --store relay.sqlite --contract 0x... --chain-id 31337 --rpc http://127.0.0.1:8545
+  --simulated-beacon http://127.0.0.1:8548
+
+  wattseal gateway --chain-id 1 --rpc https://... --beacon https://... --light-client-store mainnet.store --checkpoint 0x...
 
   curl http://127.0.0.1:7141/plugs
 
@@ -50,9 +51,10 @@ app = typer.Typer(
 )
 
 # One line a command; a command imports what is heavy when it runs.
-app.command()(demo)
+app.command(epilog=demo.EXAMPLES)(demo.demo)
 app.command(epilog=gateway.EXAMPLES)(gateway.gateway)
-app.command()(relay)
+app.command(epilog=relay.EXAMPLES)(relay.relay)
+app.command(epilog=simulated_beacon.EXAMPLES)(simulated_beacon.simulated_beacon)
 app.add_typer(plug.app, name="plug")
 
 

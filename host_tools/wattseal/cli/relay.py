@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import ipaddress
 import json
+import logging
 import os
 import re
 import signal
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wattseal.cli import serving
+from wattseal.cli import chain_options, serving
 from wattseal.errors import ConfigError
 from wattseal.protocol import signatures
 
@@ -25,6 +26,24 @@ if TYPE_CHECKING:
     from wattseal.relay.service import Relay
 
 KEY_VARIABLE = "WATTSEAL_RELAY_KEY"
+RPC_VARIABLE = "WATTSEAL_RELAY_RPC"  # addresses often hold a key, which other users must not see in the process list
+
+EXAMPLES = """
+Examples:
+
+  export WATTSEAL_RELAY_KEY=0x... WATTSEAL_RELAY_RPC="https://one.example/KEY https://two.example"
+
+  wattseal relay --store relay.sqlite --contract 0x... --chain-id 1 --beacon https://beacon.example --light-client-store mainnet.store
+  --checkpoint 0x... (the first time)
+
+  wattseal relay --store relay.sqlite --contract 0x... --chain-id 31337 --rpc http://127.0.0.1:8545 --simulated-beacon http://127.0.0.1:8548
+
+  wattseal relay --store relay.sqlite --contract 0x... --chain-id 100 --rpc http://127.0.0.1:8545 --trust-rpc
+
+Exit codes: 0 stopped in order, 1 cannot start (one line on stderr says why), 2 wrong usage.
+"""
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -61,9 +80,15 @@ def _secret() -> bytes:
 
 def relay(
     store: Annotated[Path, typer.Option(help="SQLite file for vouchers, receipts and settlements; made if missing.")],
-    rpc: Annotated[str, typer.Option(help="JSON-RPC of the chain, http://...")],
+    rpc: Annotated[list[str], typer.Option(envvar=RPC_VARIABLE, help=chain_options.RPC_HELP)],
     contract: Annotated[str, typer.Option(help="Address of Wattseal.vy.")],
-    chain_id: Annotated[int, typer.Option(min=1, help="Chain id.")],
+    chain_id: chain_options.ChainId,
+    beacon: chain_options.Beacon = None,
+    light_client_store: chain_options.LightClientStore = None,
+    checkpoint: chain_options.Checkpoint = None,
+    simulated_beacon: chain_options.SimulatedBeacon = None,
+    trust_rpc: chain_options.TrustRpc = False,
+    timeout: chain_options.Timeout = 10,
     listen: Annotated[str, typer.Option(help="Where plugs connect, HOST:PORT. Plugs on the LAN need 0.0.0.0:7140.")] = "127.0.0.1:7140",
     api: Annotated[str, typer.Option(help="Where the HTTP API listens, HOST:PORT.")] = "127.0.0.1:7141",
     poll: Annotated[float, typer.Option(min=0.01, help="Seconds between two looks at the chain.")] = 1,
@@ -72,19 +97,25 @@ def relay(
 ) -> None:
     """Take receipts from plugs, verify, store and acknowledge them, and have them paid.
 
+    What the chain's servers say is believed only with its proof; one of --beacon, --simulated-beacon and --trust-rpc says what vouches
+    for headers. A server that is caught lying is named in the log and not asked again.
+
     The key that pays for gas comes from the environment variable WATTSEAL_RELAY_KEY. When everything listens, one line of JSON goes to
     stdout: {"ready": true, "listen": "127.0.0.1:7140", "api": "127.0.0.1:7141"}. The log goes to stderr, one JSON object a line.
     SIGTERM or SIGINT stop the relay in order.
     """
     addresses = serving.address(listen), serving.address(api)
     contract_address = _contract(contract)
+    chain_settings = chain_options.settings(chain_id, rpc, beacon, light_client_store, checkpoint, simulated_beacon, trust_rpc, timeout)
     secret = _secret()
 
     from wattseal.gateway.client import Gateway
-    from wattseal.gateway.connect import ChainSettings, connect
+    from wattseal.gateway.connect import connect
     from wattseal.relay.link import Timings
 
-    chain = connect(ChainSettings(chain_id=chain_id, rpc=(rpc,), trust_rpc=True))
+    serving.log_to_stderr()
+    chain = connect(chain_settings)
+    _log.info("the chain is read", extra={"basis": chain.basis, "upstreams": [upstream.name for upstream in chain.upstreams.all]})
     timings = Timings(poll_s=poll, ping_s=ping, time_s=time_every)
     settings = RelaySettings(*addresses, store, chain_id, contract_address, timings)
     asyncio.run(run(settings, Gateway(chain, contract_address, secret)))
@@ -99,7 +130,6 @@ async def run(settings: RelaySettings, gateway: "Gateway") -> None:
     from wattseal.relay.service import Relay
     from wattseal.store import Store
 
-    serving.log_to_stderr()
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)

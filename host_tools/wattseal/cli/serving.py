@@ -1,15 +1,23 @@
 """What the commands that serve have in common: addresses, listening, the log."""
 
+import contextlib
+import ipaddress
 import json
 import logging
 import re
+import signal
 import socket
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import typer
 
 from wattseal.errors import LinkError
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
 
 _PLAIN_RECORD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
@@ -38,6 +46,31 @@ def listener(host: str, port: int, option: str) -> socket.socket:
     # connections inherit it; asyncio sets it itself only on sockets made with IPPROTO_TCP, and answers in two writes would wait 40 ms
     bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return bound
+
+
+def is_loopback(listener: socket.socket) -> bool:
+    """Return whether only this machine reaches what listens there."""
+    return ipaddress.ip_address(listener.getsockname()[0]).is_loopback
+
+
+def serve(app: "ASGIApp", listener: socket.socket, **said: object) -> None:
+    """Say on stdout that it listens, and what else is `said`, and serve until SIGTERM or SIGINT."""
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        @contextlib.contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            """Stop in order, and do not die of the signal afterwards."""
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, self.handle_exit)
+            yield
+
+    sys.stdout.write(json.dumps({"ready": True, **said, "listen": written(listener.getsockname()[:2])}) + "\n")
+    sys.stdout.flush()
+    config = uvicorn.Config(
+        app, lifespan="off", log_config=None, access_log=False, server_header=False, limit_concurrency=64, timeout_graceful_shutdown=5
+    )
+    Server(config).run(sockets=[listener])
 
 
 def log_to_stderr() -> None:

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from wattseal.demo.processes import Chain, RelayProcess
+from wattseal.demo.processes import RelayProcess
+from wattseal.gateway.chain import Chain
 from wattseal.gateway.rpc import to_hex
 from wattseal.gateway.wallet import Wallet
 from wattseal.protocol import signatures
@@ -19,9 +20,9 @@ class Driver:
     """Holds one key and serves one session."""
 
     def __init__(self, chain: Chain, contract: bytes, key: bytes) -> None:
+        """`chain` is as its gateway reads it."""
         self._key = key
-        self.wallet = Wallet(chain.connect(), contract, key)
-        chain.fund(self.wallet.address, 2 * CAP)
+        self.wallet = Wallet(chain, contract, key)
 
     def voucher(self, offer: dict[str, Any], host: bytes, *, cap: int = CAP) -> Voucher:
         """Return the terms for an offer of the relay's API: a day at most, and a third more power than the plug is rated for."""

@@ -8,14 +8,13 @@ import subprocess
 import sys
 import time
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import httpx
 
 from wattseal.errors import ConfigError, LinkError, RpcError
-from wattseal.gateway import chain as gateway_chain
-from wattseal.gateway.connect import ChainSettings, connect
 from wattseal.gateway.rpc import Rpc, quantity, to_hex
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -98,7 +97,19 @@ class Chain(Process):
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         anvil = str(ROOT / "build/bin/anvil")
-        options = ["--hardfork", "osaka", "--port", str(port), "--chain-id", str(CHAIN_ID), "--timestamp", str(start), "--silent"]
+        options = [
+            "--hardfork",
+            "osaka",
+            "--port",
+            str(port),
+            "--chain-id",
+            str(CHAIN_ID),
+            "--timestamp",
+            str(start),
+            "--balance",
+            "1000000",
+            "--silent",
+        ]
         super().__init__([anvil, *options], folder / "anvil.log")
         self.rpc = Rpc(self.url)
         deadline = time.monotonic() + START_TIMEOUT_S
@@ -111,10 +122,6 @@ class Chain(Process):
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.05)  # nothing tells when anvil listens
-
-    def connect(self) -> gateway_chain.Chain:
-        """Return the chain as a gateway reads it."""
-        return connect(ChainSettings(chain_id=CHAIN_ID, rpc=(self.url,), trust_rpc=True))
 
     def mine(self) -> None:
         """Add a block."""
@@ -131,29 +138,20 @@ class Chain(Process):
             self.mine()
 
     def fund(self, address: bytes, wei: int) -> None:
-        """Give an account money. anvil's proofs of its newest block need another block after that."""
-        self.rpc.call("anvil_setBalance", to_hex(address), hex(wei))
-        self.mine()
+        """Give an account money: by a transaction, since anvil_setBalance changes the state behind a header that is signed already."""
+        self.rpc.call("eth_sendTransaction", {"from": self.rpc.call("eth_accounts")[0], "to": to_hex(address), "value": hex(wei)})
 
 
-class RelayProcess(Process):
-    """`wattseal relay` on the loopback; `port` is where plugs connect (any free one for `listen_port` 0), `api` a client for its HTTP API."""
+class Command(Process):
+    """A command of `wattseal` that says on stdout when it is ready: `ready` is what it said."""
 
-    def __init__(self, folder: Path, chain: Chain, contract: bytes, key: bytes, listen_port: int) -> None:
-        log = folder / "relay.log"
-        options = ["--store", str(folder / "relay.sqlite"), "--rpc", chain.url, "--contract", to_hex(contract), "--chain-id", str(CHAIN_ID)]
-        # Virtual time runs thousands of times faster than the relay's: a plug that hears nothing for ten of its minutes hangs up.
-        pace = ["--poll", "0.05", "--ping", "0.05", "--time-every", "5"]
-        addresses = ["--listen", f"127.0.0.1:{listen_port}", "--api", "127.0.0.1:0"]
-        command = [str(Path(sys.executable).parent / "wattseal"), "relay", *options, *addresses, *pace]
+    def __init__(self, arguments: list[str], log: Path, environment: dict[str, str] | None = None) -> None:
         earlier_bytes = log.stat().st_size if log.exists() else 0
-        super().__init__(command, log, environment={"WATTSEAL_RELAY_KEY": to_hex(key)})
-        ready = self._ready(earlier_bytes)
-        self.port = int(ready["listen"].rpartition(":")[2])
-        self.api = httpx.Client(base_url=f"http://{ready['api']}", timeout=START_TIMEOUT_S)
+        super().__init__([str(Path(sys.executable).parent / "wattseal"), *arguments], log, environment=environment)
+        self.ready = self._wait_until_ready(earlier_bytes)
 
-    def _ready(self, earlier_bytes: int) -> dict[str, Any]:
-        """Wait for the line that says where the relay listens; raise LinkError when it does not come."""
+    def _wait_until_ready(self, earlier_bytes: int) -> dict[str, Any]:
+        """Wait for the line that says where it listens; raise LinkError when it does not come."""
         deadline = time.monotonic() + START_TIMEOUT_S
         while time.monotonic() < deadline:
             self.check_alive()
@@ -162,7 +160,39 @@ class RelayProcess(Process):
                     ready: dict[str, Any] = json.loads(line)
                     return ready
             time.sleep(0.05)  # another process writes the line, into a file
-        raise LinkError(f"the relay is not ready after {START_TIMEOUT_S:g} s; see {self.log}")
+        raise LinkError(f"{self.log.stem} is not ready after {START_TIMEOUT_S:g} s; see {self.log}")
+
+
+class SimulatedBeaconProcess(Command):
+    """`wattseal simulated-beacon` in front of a chain: final after few slots, and those are short, so that nobody has to wait."""
+
+    def __init__(self, folder: Path, chain: Chain) -> None:
+        options = ["--rpc", chain.url, "--chain-id", str(CHAIN_ID), "--listen", "127.0.0.1:0", "--final-after", "4", "--pace", "4"]
+        super().__init__(["simulated-beacon", *options], folder / "simulated_beacon.log")
+        self.url = f"http://{self.ready['listen']}"
+
+
+class RelayProcess(Command):
+    """`wattseal relay` on the loopback; `port` is where plugs connect (any free one for `listen_port` 0), `api` a client for its HTTP API."""
+
+    def __init__(self, folder: Path, rpc: Sequence[str], beacon: SimulatedBeaconProcess, contract: bytes, key: bytes, listen_port: int) -> None:
+        options = ["--store", str(folder / "relay.sqlite"), "--contract", to_hex(contract), "--chain-id", str(CHAIN_ID)]
+        trust = ["--simulated-beacon", beacon.url, "--light-client-store", str(folder / "light_client.store")]
+        # Virtual time runs thousands of times faster than the relay's: a plug that hears nothing for ten of its minutes hangs up.
+        pace = ["--poll", "0.05", "--ping", "0.05", "--time-every", "5"]
+        addresses = ["--listen", f"127.0.0.1:{listen_port}", "--api", "127.0.0.1:0"]
+        command = ["relay", *options, *trust, *(word for url in rpc for word in ("--rpc", url)), *addresses, *pace]
+        super().__init__(command, folder / "relay.log", {"WATTSEAL_RELAY_KEY": to_hex(key)})
+        self.port = int(self.ready["listen"].rpartition(":")[2])
+        self.api = httpx.Client(base_url=f"http://{self.ready['api']}", timeout=START_TIMEOUT_S)
+
+    def caught(self) -> dict[str, str] | None:
+        """Return what the log says of the first upstream that was caught lying, its `upstream` and `lie`."""
+        for line in self.log.read_text(errors="replace").splitlines():
+            if '"lie"' in line:
+                entry: dict[str, str] = json.loads(line)
+                return entry
+        return None
 
     def get(self, path: str) -> Any:
         """Return a page's JSON; raise LinkError with the relay's own words when it refuses."""

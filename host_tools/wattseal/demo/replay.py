@@ -5,17 +5,23 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from wattseal.demo import lies
 from wattseal.demo.charges import Charge
-from wattseal.demo.driver import Driver
-from wattseal.demo.processes import Chain, RelayProcess, SimulatedPlug
+from wattseal.demo.driver import CAP, Driver
+from wattseal.demo.lies import Forged
+from wattseal.demo.lying_upstream import lying_upstream
+from wattseal.demo.processes import CHAIN_ID, Chain, RelayProcess, SimulatedBeaconProcess, SimulatedPlug
 from wattseal.errors import ConfigError, LinkError
+from wattseal.gateway.connect import ChainSettings, connect
 from wattseal.gateway.submit import deploy
 from wattseal.protocol import signatures
 from wattseal.protocol.messages import to_hex
+from wattseal.protocol.typed_data import FLAG_FINAL
 
 BOARD = "desk_16a"
 CAR_CURRENT_MA = 16_000
@@ -38,6 +44,7 @@ class Outcome:
     metered_wh: float = 0
     billed_wh: int = 0
     settlement: dict[str, Any] = field(default_factory=dict)
+    final: bool = False
     power: list[tuple[int, float]] = field(default_factory=list)
     receipts: list[tuple[int, int]] = field(default_factory=list)
 
@@ -68,9 +75,10 @@ def _empty(folder: Path) -> None:
 
 
 class Replay:
-    """Chain, relay and one simulated plug below `folder`, which is emptied first if an earlier replay made it."""
+    """Chain, simulated beacon, relay and one simulated plug below `folder`, which is emptied first if an earlier replay made it."""
 
-    def __init__(self, folder: Path, start: int, *, board: str = BOARD, port: str = "x64") -> None:
+    def __init__(self, folder: Path, start: int, *, board: str = BOARD, port: str = "x64", forged: Forged | None = None, alone: bool = False) -> None:
+        """With `forged` the relay's first upstream lies, and no other stands behind it where it is `alone`. Everybody else asks the chain itself."""
         _empty(folder)
         self._folder = folder
         self._board = board
@@ -80,7 +88,15 @@ class Replay:
         self.relay_port = 0
         self.chain = Chain(folder, start)
         self.chain.fund(signatures.address(self._relay_key), FUNDS_WEI)
-        self.contract = deploy(self.chain.connect(), self._relay_key)
+        self.beacon = SimulatedBeaconProcess(folder, self.chain)
+        self.verified = connect(ChainSettings(chain_id=CHAIN_ID, rpc=(self.chain.url,), simulated_beacon=self.beacon.url))
+        self.contract = deploy(self.verified, self._relay_key)
+        self.forgeries: list[str] = []
+        self._exits = ExitStack()
+        self.liar = None if forged is None else self._exits.enter_context(lying_upstream(self.chain.url))
+        if self.liar is not None and forged is not None:
+            self.liar.lie = lies.lie(forged, self.host, self.forgeries.append)
+        self._upstreams = [url for url in (self.liar and self.liar.url, None if alone else self.chain.url) if url]
         self.relay = self.start_relay()
         self.plug = self.start_plug()
 
@@ -88,12 +104,13 @@ class Replay:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for process in (self.plug, self.relay, self.chain):
+        for process in (self.plug, self.relay, self.beacon, self.chain):
             process.kill()
+        self._exits.close()
 
     def start_relay(self) -> RelayProcess:
         """Start the relay, or start it again on the same store."""
-        relay = RelayProcess(self._folder, self.chain, self.contract, self._relay_key, self.relay_port)
+        relay = RelayProcess(self._folder, self._upstreams, self.beacon, self.contract, self._relay_key, self.relay_port)
         self.relay_port = relay.port
         return relay
 
@@ -138,22 +155,49 @@ class Replay:
             time.sleep(0.01)
 
     def settled(self, session: str) -> dict[str, Any]:
-        """Wait for the session's settlement and return it."""
+        """Wait until the session's settlement is proven to be in a block and return it."""
 
         def look() -> dict[str, Any] | None:
             settlements = self.relay.get(f"/sessions/{session}")["settlements"]
-            return settlements[-1] if settlements and settlements[-1]["state"] != "failed" else None
+            return settlements[-1] if settlements and settlements[-1]["state"] not in ("sent", "failed") else None
 
         return wait_for(f"the settlement of {session}", look)
 
-    def replay(self, charge: Charge, progress: Callable[[float], None]) -> Outcome:
-        """Replay one visit: the car takes its energy, and the session ends idle or at its driver's departure.
+    def wait_until_final(self, outcome: Outcome) -> None:
+        """Wait until the block of a settlement is final, as a light client that is not the relay's sees it."""
+        number, block_hash = outcome.settlement["block_number"], outcome.settlement["block_hash"]
+        finalized = self.verified.finalized
+        if finalized is None or block_hash is None:
+            return
 
-        `progress` is told the energy so far in Wh.
-        """
+        def look() -> bool | None:
+            return True if finalized().number >= number else None
+
+        wait_for(f"finality of block {number}", look)
+        outcome.final = to_hex(self.verified.headers.by_number(number).hash) == block_hash
+
+    def refusal(self) -> str:
+        """Wait until the relay has refused what its upstream forged; return who forged what, and what refused it, in one line."""
+        caught = wait_for("the refusal of a forged answer", self.relay.caught)
+        return f"{caught['upstream']} forged {self.forgeries[0]}. Refused by the relay's gateway: {caught['lie']}"
+
+    def driver(self, key: bytes) -> Driver:
+        """Return a driver with money for a session."""
+        driver = Driver(self.verified, self.contract, key)
+        self.chain.fund(driver.wallet.address, 2 * CAP)
+        return driver
+
+    def replay(self, charge: Charge, progress: Callable[[float], None]) -> Outcome:
+        """Replay one visit and wait until it is paid in a block. `progress` is told the energy so far in Wh."""
+        outcome = self.deliver(charge, progress)
+        outcome.settlement = self.settled(outcome.session)
+        return outcome
+
+    def deliver(self, charge: Charge, progress: Callable[[float], None]) -> Outcome:
+        """Replay one visit: the car takes its energy, and the session ends idle or at its driver's departure. What is paid is not waited for."""
         page = self.connected()
         register_before_mwh = page["status"]["register_mwh"] if page["status"] else 0
-        driver = Driver(self.chain, self.contract, secrets.token_bytes(32))
+        driver = self.driver(secrets.token_bytes(32))
         offer = self.relay.get(f"/plugs/{page['plug']}/offer")
         session = driver.start(self.relay, driver.voucher(offer, self.host))
         outcome = Outcome(charge, session)
@@ -171,11 +215,15 @@ class Replay:
                 leaves_at += SLICE_S
         self.let_pass(5)
         self.plug.ask(cmd="unplug")
-        outcome.settlement = self.settled(session)
+        wait_for("the final receipt", lambda: self._final_receipt(session))
         self._add_receipts(outcome)
         status = self.connected()["status"]
         outcome.metered_wh = (status["register_mwh"] - register_before_mwh) / 1000
         return outcome
+
+    def _final_receipt(self, session: str) -> bool | None:
+        newest = self.relay.get(f"/sessions/{session}/receipts")["receipts"][-1:]
+        return True if newest and newest[0]["receipt"]["flags"] & FLAG_FINAL else None
 
     def _add_receipts(self, outcome: Outcome) -> None:
         page = self.relay.get(f"/sessions/{outcome.session}/receipts")
@@ -185,8 +233,8 @@ class Replay:
         outcome.billed_wh = min(newest["energyWh"], voucher["maxPowerW"] * newest["activeSeconds"] // 3600)
 
 
-def summary(outcomes: list[Outcome]) -> dict[str, Any]:
-    """Return what summary.json holds."""
+def summary(outcomes: list[Outcome], basis: str) -> dict[str, Any]:
+    """Return what summary.json holds; `basis` says what the proofs rest on."""
     sessions = [
         {
             "true_wh": round(outcome.true_wh, 3),
@@ -197,16 +245,18 @@ def summary(outcomes: list[Outcome]) -> dict[str, Any]:
             "tx": outcome.settlement["tx_hash"],
             "block": outcome.settlement["block_number"],
             "proof_verified": outcome.settlement["proof_verified"],
+            "final": outcome.final,
         }
         for outcome in outcomes
     ]
     over_billed_wh = round(sum(outcome.over_billed_wh for outcome in outcomes), 3)
-    ok = over_billed_wh == 0 and all(session["proof_verified"] and session["paid"] for session in sessions)
-    return {"sessions": sessions, "over_billed_wh": int(over_billed_wh) if over_billed_wh == int(over_billed_wh) else over_billed_wh, "ok": ok}
+    ok = over_billed_wh == 0 and all(session["proof_verified"] and session["final"] and session["paid"] for session in sessions)
+    shown_wh = int(over_billed_wh) if over_billed_wh == int(over_billed_wh) else over_billed_wh
+    return {"sessions": sessions, "over_billed_wh": shown_wh, "basis": basis, "ok": ok}
 
 
-def write_summary(path: Path, outcomes: list[Outcome]) -> dict[str, Any]:
+def write_summary(path: Path, outcomes: list[Outcome], basis: str) -> dict[str, Any]:
     """Write summary.json and return its content."""
-    result = summary(outcomes)
+    result = summary(outcomes, basis)
     path.write_text(json.dumps(result, indent=2) + "\n")
     return result

@@ -17,8 +17,9 @@ UPLOT = ROOT / "build/npm/node_modules/uplot/dist"
 
 def table(outcomes: list[Outcome]) -> Table:
     """Return the sessions as a rich table."""
-    result = Table(title="Five charges, metered, signed and paid", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1))
-    for column in ("session", "true Wh", "metered", "billed", "paid", "gas", "proof checked"):
+    charges = "Five charges" if len(outcomes) == 5 else "A charge"
+    result = Table(title=f"{charges}, metered, signed and paid", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1))
+    for column in ("session", "true Wh", "metered", "billed", "paid", "gas", "proven", "final"):
         result.add_column(column, justify="left" if column == "session" else "right", no_wrap=True)
     for outcome in outcomes:
         settlement = outcome.settlement
@@ -27,14 +28,20 @@ def table(outcomes: list[Outcome]) -> Table:
             f"{outcome.true_wh:,.1f}",
             f"{outcome.metered_wh:,.1f}",
             f"{outcome.billed_wh:,}",
-            f"{settlement['paid'] / WEI:.6f}",
+            coins(outcome),
             f"{settlement['gas_used']:,}",
             "yes" if settlement["proof_verified"] else "NO",
+            "yes" if outcome.final else "NO",
         )
     return result
 
 
-def write_page(path: Path, outcomes: list[Outcome], result: dict[str, Any], basis: str) -> None:
+def coins(outcome: Outcome) -> str:
+    """Return what a session was paid, in the native coin."""
+    return f"{outcome.settlement['paid'] / WEI:.6f}"
+
+
+def write_page(path: Path, outcomes: list[Outcome], result: dict[str, Any]) -> None:
     """Write the report: one self-contained HTML page, plots of power and receipts over time."""
     charts = [_chart(outcome) for outcome in outcomes]
     rows = [
@@ -51,7 +58,6 @@ def write_page(path: Path, outcomes: list[Outcome], result: dict[str, Any], basi
     page = environment.get_template("report.html").render(
         rows=rows,
         result=result,
-        basis=basis,
         error_percent=METER_ERROR_PPM / 10_000,
         charts=json.dumps(charts).replace("<", "\\u003c"),
         uplot_script=(UPLOT / "uPlot.iife.min.js").read_text(),

@@ -1,11 +1,10 @@
 """A simulated beacon node for development: wraps a development chain's blocks in light-client objects of a simulated committee.
 
-It serves the beacon API's light-client paths, so that everything that follows a real chain can run against anvil. Its committee is 32 keys of its own
-(minimal preset): what it signs proves nothing but that the verified path works. It misbehaves on command.
+It serves the beacon API's light-client paths, so that everything that follows a real chain can run against anvil. Its committee is 32 keys
+of its own: what it signs proves nothing but that the verified path works. It misbehaves on command.
 """
 
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -18,28 +17,17 @@ from starlette.routing import Route
 
 from wattseal.errors import GatewayError
 from wattseal.gateway.consensus.containers import ExecutionPayloadHeader, LightClientUpdate, schema
-from wattseal.gateway.consensus.networks import MINIMAL_PRESET, Fork, Network
+from wattseal.gateway.consensus.networks import Network
 from wattseal.gateway.header import verify_header
 from wattseal.gateway.rpc import Rpc, data, field, quantity
 from wattseal.gateway.simulated_committee import SimulatedBlock, SimulatedChain
+from wattseal.gateway.simulated_network import NETWORK_PATH, SimulatedClock
 
-SECONDS_PER_SLOT = 1
 FINAL_AFTER_SLOTS = 16
+# Heads that are kept when a new one comes; an older slot is made again where somebody asks for it.
+MAX_HEADS = 256
 _PREFIX = "/eth/v1/beacon/light_client/"
 _GENESIS = "/eth/v1/beacon/genesis"
-
-
-def simulated_network(chain_id: int, genesis_time_s: int) -> Network:
-    """Return the network of a simulated beacon: minimal preset, Fulu from the start, a slot a second."""
-    return Network(
-        name="simulated beacon chain",
-        preset=MINIMAL_PRESET,
-        chain_id=chain_id,
-        genesis_time_s=genesis_time_s,
-        seconds_per_slot=SECONDS_PER_SLOT,
-        genesis_validators_root=chain_id.to_bytes(8).rjust(32, b"\x5e"),
-        forks=tuple((fork, 0, bytes([fork, 0, 0, 1])) for fork in Fork),
-    )
 
 
 class Misbehaviour(StrEnum):
@@ -63,17 +51,24 @@ class _Head:
 class SimulatedBeacon:
     """Wraps the newest block of `rpc`'s chain in each slot in which somebody asks. Thread-safe."""
 
-    def __init__(self, rpc: Rpc, network: Network, clock: Callable[[], float] = time.time) -> None:
-        """Reads the chain's newest block at once for the checkpoint. Raises RpcError, ProofError."""
+    def __init__(self, rpc: Rpc, network: Network, clock: SimulatedClock, final_after_slots: int = FINAL_AFTER_SLOTS) -> None:
+        """Reads the chain's newest block at once. Raises RpcError, ProofError."""
         self.network = network
         self.misbehaviour = Misbehaviour.NONE
         self._rpc = rpc
         self._clock = clock
+        self._final_after_slots = final_after_slots
         self._chain = SimulatedChain(network)
         self._lock = threading.RLock()
         self._heads: dict[int, _Head] = {}
         self._odd = False
-        self.checkpoint = self._head(max(1, network.slot_at(clock()) - FINAL_AFTER_SLOTS)).block.root
+        self._head(self._final_slot())
+
+    @property
+    def checkpoint(self) -> bytes:
+        """The root of a block that is final now."""
+        with self._lock:
+            return self._head(self._final_slot()).block.root
 
     def app(self) -> Starlette:
         """Return the web application; POST /simulated/misbehave/{kind} makes it misbehave, with "none" behave again."""
@@ -83,6 +78,7 @@ class SimulatedBeacon:
             Route(_PREFIX + "updates", self._guarded(self._serve_updates)),
             Route(_PREFIX + "finality_update", self._guarded(lambda _: self._object("finality_update", self._update()))),
             Route(_PREFIX + "optimistic_update", self._guarded(lambda _: self._object("optimistic_update", self._update()))),
+            Route(NETWORK_PATH, self._guarded(self._serve_network)),
             Route("/simulated/misbehave/{kind}", self._serve_misbehave, methods=["POST"]),
         ]
         return Starlette(routes=routes)
@@ -110,6 +106,10 @@ class SimulatedBeacon:
         times = {"genesis_time": str(self.network.genesis_time_s), "genesis_fork_version": "0x" + version.hex()}
         return {"simulated": True, "data": {**times, "genesis_validators_root": "0x" + root.hex()}}
 
+    def _serve_network(self, _: Request) -> Any:
+        times = {"genesis_time": str(self.network.genesis_time_s), "pace": str(self._clock.pace)}
+        return {"simulated": True, "chain_id": str(self.network.chain_id), **times, "checkpoint": "0x" + self.checkpoint.hex()}
+
     def _serve_bootstrap(self, request: Request) -> Any:
         for head in self._heads.values():
             if "0x" + head.block.root.hex() == request.path_params["root"]:
@@ -127,29 +127,45 @@ class SimulatedBeacon:
 
     def _period_update(self, period: int) -> LightClientUpdate | None:
         """Return the update of a period, about its last block that makes one of the same period final; None while there is none."""
-        per_period = self.network.preset.slots_per_period
-        slot = min((period + 1) * per_period - 2, self._slot())
-        if slot < period * per_period + FINAL_AFTER_SLOTS:
-            return None
-        self._head(slot - FINAL_AFTER_SLOTS)
-        return self._chain.update(self._head(slot).block)
+        start = period * self.network.preset.slots_per_period
+        last = min(start + self.network.preset.slots_per_period - 2, self._slot())
+        for slot in range(last, start + self._final_after_slots - 1, -1):
+            block = self._head(slot).block
+            if block.finalized.beacon.slot >= max(start, 1):
+                return self._chain.update(block)
+        return None
 
     def _slot(self) -> int:
         """Return the newest slot that the committee can have signed."""
         return max(2, self.network.slot_at(self._clock()) - 1)
 
+    def _final_slot(self) -> int:
+        return max(1, self._slot() - self._final_after_slots)
+
     def _head(self, slot: int) -> _Head:
-        """Return the block of a slot, made when it is asked for the first time."""
+        """Return the block of a slot; it and the one that it makes final are made when it is asked for the first time."""
         if slot not in self._heads:
-            before = max((known for known in self._heads if known < slot), default=None)
             newest = max(self._heads, default=-1)
-            # a slot that went by unasked holds what was newest before it
-            execution = self._execution() if slot > newest or before is None else self._heads[before].execution
-            finalized = [known for known in self._heads if known <= slot - FINAL_AFTER_SLOTS]
-            final = self._heads[max(finalized)].block.header if finalized else None
-            parent = self._heads[before].block.root if before is not None else bytes(32)
-            self._heads[slot] = _Head(self._chain.block(slot, finalized=final, execution=execution, parent_root=parent), execution)
+            final = slot - self._final_after_slots
+            if final > 0 and final not in self._heads:
+                self._add(final, self._held(final))
+            self._add(slot, self._execution() if slot > newest else self._held(slot))
+            while slot > newest and len(self._heads) > MAX_HEADS:
+                del self._heads[min(self._heads)]
         return self._heads[slot]
+
+    def _add(self, slot: int, execution: ExecutionPayloadHeader) -> None:
+        finalized = [known for known in self._heads if known <= slot - self._final_after_slots]
+        final = self._heads[max(finalized)].block.header if finalized else None
+        before = max((known for known in self._heads if known < slot), default=None)
+        parent = self._heads[before].block.root if before is not None else bytes(32)
+        self._heads[slot] = _Head(self._chain.block(slot, finalized=final, execution=execution, parent_root=parent), execution)
+
+    def _held(self, slot: int) -> ExecutionPayloadHeader:
+        """Return what a slot held that went by unasked: what was newest before it; or, where that is forgotten, what is oldest now."""
+        if not self._heads:
+            return self._execution()
+        return self._heads[max((known for known in self._heads if known < slot), default=min(self._heads))].execution
 
     def _execution(self) -> ExecutionPayloadHeader:
         block = self._rpc.call("eth_getBlockByNumber", "latest", False)

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 from eth_account import Account
+from wattseal.demo.lying_upstream import LyingUpstream, lying_upstream
 from web3 import HTTPProvider, Web3
 from web3.middleware import SignAndSendRawMiddlewareBuilder
 
 from tests.host_tools.gateway.conftest import _anvil
-from tests.host_tools.gateway.lying_upstream import LyingUpstream, lying_upstream
 
 PATIENCE_S = 30
 
@@ -34,7 +34,7 @@ def run(*options: str) -> subprocess.CompletedProcess[str]:
 @contextlib.contextmanager
 def gateway(*urls: str) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
     environment = os.environ | {"WATTSEAL_GATEWAY_RPC": " ".join(urls)}
-    arguments = command("--chain-id", "31337", "--listen", "127.0.0.1:0")
+    arguments = command("--chain-id", "31337", "--listen", "127.0.0.1:0", "--trust-rpc")
     with subprocess.Popen(arguments, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout
         try:
@@ -119,13 +119,15 @@ def test_help_has_examples_and_exit_codes() -> None:
     "options",
     [
         (),
-        ("--rpc", "http://127.0.0.1:9"),
-        ("--rpc", "x", "--chain-id", "0"),
-        ("--rpc", "x", "--chain-id", "1", "--listen", "x"),
-        ("--rpc", "x", "--chain-id", "1", "--store", "x"),
-        ("--rpc", "x", "--chain-id", "1", "--checkpoint", "0x"),
+        ("--rpc", "http://127.0.0.1:9", "--trust-rpc"),
+        ("--rpc", "x", "--chain-id", "1"),
+        ("--rpc", "x", "--chain-id", "0", "--trust-rpc"),
+        ("--rpc", "x", "--chain-id", "1", "--trust-rpc", "--listen", "x"),
+        ("--rpc", "x", "--chain-id", "1", "--trust-rpc", "--light-client-store", "x"),
+        ("--rpc", "x", "--chain-id", "1", "--trust-rpc", "--checkpoint", "0x"),
+        ("--rpc", "x", "--chain-id", "1", "--trust-rpc", "--beacon", "http://127.0.0.1:9"),
         ("--rpc", "x", "--chain-id", "1", "--beacon", "http://127.0.0.1:9"),
-        ("--rpc", "x", "--chain-id", "1", "--beacon", "http://127.0.0.1:9", "--store", "x", "--checkpoint", "0x12"),
+        ("--rpc", "x", "--chain-id", "1", "--beacon", "http://127.0.0.1:9", "--light-client-store", "x", "--checkpoint", "0x12"),
     ],
 )
 def test_a_wrong_option_is_wrong_usage(options: tuple[str, ...]) -> None:
@@ -134,7 +136,7 @@ def test_a_wrong_option_is_wrong_usage(options: tuple[str, ...]) -> None:
 
 def test_no_server_and_another_chain_are_one_clear_line(anvil: str) -> None:
     for options, message in [(("http://127.0.0.1:9", "31337"), "is it running"), ((anvil, "1"), "serves chain 31337, not 1")]:
-        ended = run("--rpc", options[0], "--chain-id", options[1], "--listen", "127.0.0.1:0")
+        ended = run("--trust-rpc", "--rpc", options[0], "--chain-id", options[1], "--listen", "127.0.0.1:0")
         assert ended.returncode == 1
         assert message in ended.stderr
         assert ended.stderr.count("\n") == 1
@@ -143,7 +145,7 @@ def test_no_server_and_another_chain_are_one_clear_line(anvil: str) -> None:
 
 def test_a_light_client_that_cannot_start_is_one_clear_line(tmp_path: Path) -> None:
     store = tmp_path / "store"
-    beacon = ("--rpc", "http://127.0.0.1:9", "--beacon", "http://127.0.0.1:9", "--store", str(store), "--listen", "127.0.0.1:0")
+    beacon = ("--rpc", "http://127.0.0.1:9", "--beacon", "http://127.0.0.1:9", "--light-client-store", str(store), "--listen", "127.0.0.1:0")
     for chain_id, options, message in [
         ("31337", (), "no sync committee is known for chain 31337; there are mainnet 1"),
         ("1", (), "needs a checkpoint"),
@@ -158,7 +160,7 @@ def test_a_light_client_that_cannot_start_is_one_clear_line(tmp_path: Path) -> N
 
 def test_a_port_in_use_is_a_clear_line(anvil: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        ended = run("--rpc", anvil, "--chain-id", "31337", "--listen", f"127.0.0.1:{taken.getsockname()[1]}")
+        ended = run("--rpc", anvil, "--chain-id", "31337", "--trust-rpc", "--listen", f"127.0.0.1:{taken.getsockname()[1]}")
     assert ended.returncode == 1
     assert ended.stderr.splitlines()[-1].startswith("wattseal: cannot listen on")
     assert "--listen" in ended.stderr

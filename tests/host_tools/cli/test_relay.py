@@ -14,6 +14,7 @@ from wattseal.protocol.messages import to_hex
 
 from tests.host_tools.conftest import Actors
 
+TRUSTING = ("--rpc", "http://127.0.0.1:9", "--trust-rpc")
 KEY = "0x" + "01" * 32
 PATIENCE_S = 30
 
@@ -21,14 +22,14 @@ PATIENCE_S = 30
 def command(tmp_path: Path, *more: str, **options: str) -> list[str]:
     defaults = {
         "--store": str(tmp_path / "relay.sqlite"),
-        "--rpc": "http://127.0.0.1:9",
         "--contract": to_hex(Actors.contract),
         "--chain-id": "31337",
         "--listen": "127.0.0.1:0",
         "--api": "127.0.0.1:0",
     }
     settings = defaults | {f"--{name.replace('_', '-')}": value for name, value in options.items()}
-    return [sys.executable, "-c", "from wattseal.cli.main import app; app()", "relay", *(word for pair in settings.items() for word in pair), *more]
+    main = [sys.executable, "-c", "from wattseal.cli.main import app; app()"]
+    return [*main, "relay", *(word for pair in settings.items() for word in pair), *(more or TRUSTING)]
 
 
 def run(arguments: list[str], key: str | None = KEY) -> subprocess.CompletedProcess[str]:
@@ -64,6 +65,7 @@ def test_it_says_when_it_is_ready_serves_and_stops_in_order(tmp_path: Path, numb
         log = process.stderr.read()
     events = [json.loads(line) for line in log.splitlines()]
     assert [event["code"] for event in events if event["event"] == "refused a frame"] == ["bad_frame"]
+    assert [event["basis"] for event in events if event["event"] == "the chain is read"] == ["header taken on trust from the RPC"]
     assert KEY[2:] not in log
 
 
@@ -86,17 +88,34 @@ def test_a_wrong_option_is_wrong_usage(tmp_path: Path, options: dict[str, str]) 
     assert run(command(tmp_path, **options)).returncode == 2
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--rpc", "x"), "choose one of"),
+        (("--rpc", "x", "--trust-rpc", "--simulated-beacon", "http://127.0.0.1:9"), "choose one of"),
+        (("--trust-rpc",), "WATTSEAL_RELAY_RPC"),
+        (("--rpc", "x", "--beacon", "http://127.0.0.1:9"), "--light-client-store"),
+        (("--rpc", "x", "--trust-rpc", "--checkpoint", "0x"), "--checkpoint"),
+    ],
+)
+def test_what_vouches_for_headers_has_to_be_said(tmp_path: Path, options: tuple[str, ...], message: str) -> None:
+    ended = run(command(tmp_path, *options))
+    assert ended.returncode == 2
+    assert message in " ".join(ended.stderr.split())
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("option", ["listen", "api"])
 def test_a_port_in_use_is_one_clear_line(tmp_path: Path, option: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         ended = run(command(tmp_path, **{option: f"127.0.0.1:{taken.getsockname()[1]}"}))
     assert ended.returncode == 1
-    assert f"--{option}" in ended.stderr
-    assert ended.stderr.count("\n") == 1
+    assert f"--{option}" in ended.stderr.splitlines()[-1]
+    assert ended.stderr.count("\n") == 2, "the log says how the chain is read"
 
 
 def test_a_store_that_cannot_be_opened_is_one_clear_line(tmp_path: Path) -> None:
     ended = run(command(tmp_path, store=str(tmp_path / "missing" / "relay.sqlite")))
     assert ended.returncode == 1
-    assert "[store]" in ended.stderr
-    assert ended.stderr.count("\n") == 1
+    assert "[store]" in ended.stderr.splitlines()[-1]
+    assert ended.stderr.count("\n") == 2, "the log says how the chain is read"

@@ -45,7 +45,18 @@ def _anvil(fork: str) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [str(ROOT / "build/bin/anvil"), "--hardfork", fork, "--port", str(port), "--chain-id", str(CHAIN_ID), "--silent"]
+    command = [
+        str(ROOT / "build/bin/anvil"),
+        "--hardfork",
+        fork,
+        "--port",
+        str(port),
+        "--chain-id",
+        str(CHAIN_ID),
+        "--balance",
+        "1000000",
+        "--silent",
+    ]
     process = subprocess.Popen(command)
     try:
         url = f"http://127.0.0.1:{port}"
@@ -91,11 +102,12 @@ def contract(anvil: str, funded_key: Callable[[], bytes]) -> bytes:
 def funded_key(anvil: str) -> Callable[[], bytes]:
     """Makes a new key with 100 coins."""
     rpc = Rpc(anvil)
+    bank = rpc.call("eth_accounts")[0]
 
     def make() -> bytes:
         key = secrets.token_bytes(32)
-        rpc.call("anvil_setBalance", to_hex(signatures.address(key)), to_hex(100 * 10**18))
-        rpc.call("evm_mine")  # the newest header does not know the new balance, which anvil's proofs contain
+        # not anvil_setBalance, which changes the state behind the newest header
+        rpc.call("eth_sendTransaction", {"from": bank, "to": to_hex(signatures.address(key)), "value": to_hex(100 * 10**18)})
         return key
 
     return make

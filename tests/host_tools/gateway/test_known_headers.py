@@ -1,13 +1,12 @@
 """Headers before a vouched one, by their parents' hashes."""
 
 import pytest
+from wattseal.demo.lying_upstream import lying_upstream, truth
 from wattseal.errors import ProofError
 from wattseal.gateway.header import TrustedRpcHeaders, verify_header
 from wattseal.gateway.known_headers import KnownHeaders
 from wattseal.gateway.rpc import Rpc
 from wattseal.gateway.upstreams import Upstreams
-
-from tests.host_tools.gateway.lying_upstream import lying_upstream, truth
 
 CHAIN_ID = 31337
 

@@ -7,6 +7,7 @@ from dataclasses import replace as replace_fields
 import httpx
 import pytest
 from eth_account import Account
+from wattseal.demo.lying_upstream import lying_upstream
 from wattseal.errors import ProofError
 from wattseal.gateway import blocks, fees, known_headers, proofs, server
 from wattseal.gateway import chain as chain_module
@@ -14,8 +15,6 @@ from wattseal.gateway.chain import Chain
 from wattseal.gateway.rpc import Rpc, to_hex
 from wattseal.gateway.upstreams import UpstreamHeaders, Upstreams
 from wattseal.protocol import signatures
-
-from tests.host_tools.gateway.lying_upstream import lying_upstream
 
 CHAIN_ID = 31337
 # Init code that logs one topic with four bytes, and leaves no code or one byte.

@@ -15,7 +15,8 @@ from wattseal.gateway.consensus.store_file import StoreFile
 from wattseal.gateway.header import verify_header
 from wattseal.gateway.rpc import Rpc, to_hex
 from wattseal.gateway.signed_headers import SyncCommitteeHeaders
-from wattseal.gateway.simulated_beacon import SimulatedBeacon, simulated_network
+from wattseal.gateway.simulated_beacon import MAX_HEADS, SimulatedBeacon
+from wattseal.gateway.simulated_network import SimulatedClock, simulated_network
 from wattseal.gateway.upstreams import Upstreams
 
 from tests.host_tools.gateway.test_server import Client
@@ -23,21 +24,11 @@ from tests.host_tools.gateway.test_server import Client
 CHAIN_ID = 31337
 
 
-class Clock:
-    """Wall time that a test can put forward."""
-
-    def __init__(self):
-        self.ahead_s = 0
-
-    def __call__(self):
-        return time.time() + self.ahead_s
-
-
 class Beacon:
     def __init__(self, rpc_url):
-        self.clock = Clock()
         # well inside a period, so that a test does not run over its end
         self.network = simulated_network(CHAIN_ID, int(time.time()) - 10 * 64 - 40)
+        self.clock = SimulatedClock(self.network.genesis_time_s)
         self.simulated = SimulatedBeacon(Rpc(rpc_url), self.network, self.clock)
         self.server = uvicorn.Server(uvicorn.Config(self.simulated.app(), host="127.0.0.1", port=0, log_level="error"))
         self.thread = threading.Thread(target=self.server.run)
@@ -173,7 +164,7 @@ def test_a_beacon_that_forges_is_dropped(beacon, headers, kind):
 def test_a_beacon_that_stalls(beacon, headers):
     headers.latest()
     assert beacon.misbehave("stall") == 204
-    beacon.clock.ahead_s += 20
+    beacon.clock.ahead_s += 40
     with pytest.raises(BeaconError, match="slots old"):
         headers.latest()
 
@@ -214,3 +205,15 @@ def test_periods_go_by_unasked(beacon, headers, rpc):
         rpc.call("evm_mine")
         headers.latest()
     assert headers.by_number(int(rpc.call("eth_blockNumber"), 16)).number
+
+
+def test_few_heads_are_kept(beacon, headers):
+    for _ in range(MAX_HEADS // 8 + 8):
+        beacon.clock.ahead_s += 1
+        headers.latest()
+    beacon.clock.ahead_s += 8 * 64
+    for _ in range(MAX_HEADS):
+        beacon.clock.ahead_s += 1
+        beacon.simulated.checkpoint  # noqa: B018  # each makes a head
+    assert len(beacon.simulated._heads) <= MAX_HEADS
+    assert headers.latest().number

@@ -1,4 +1,4 @@
-"""An HTTP server between the gateway and a chain that changes answers as told."""
+"""A JSON-RPC server that lies: it passes questions on to a chain and changes the answers as told. For the demo and for tests."""
 
 import contextlib
 import http.server
@@ -14,6 +14,7 @@ Lie = Callable[[str, list[Any], Any], Any]
 
 
 def truth(_method: str, _params: list[Any], result: Any) -> Any:
+    """Change nothing."""
     return result
 
 
@@ -26,7 +27,13 @@ class LyingUpstream:
         self.asked: list[str] = []
         self._http = httpx.Client(base_url=behind)
 
+    @property
+    def name(self) -> str:
+        """How a gateway calls it."""
+        return self.url.removeprefix("http://")
+
     def answer(self, body: bytes) -> bytes:
+        """Return what the gateway is told."""
         request = json.loads(body)
         self.asked.append(request["method"])
         reply = self._http.post("/", json=request).json()
