@@ -51,6 +51,12 @@ class UnsupportedVersion(ProtocolError):
     code = "unsupported_version"
 
 
+class TooFast(ProtocolError):
+    """A plug sends more than the relay takes from one; what was too much is not looked at."""
+
+    code = "too_fast"
+
+
 class UnknownSession(ProtocolError):
     """No voucher of this session has been seen."""
 
@@ -117,6 +123,18 @@ class Retired(ProtocolError):
     code = "retired"
 
 
+class TooMany(ProtocolError):
+    """There is no room for more of something that whoever reaches the relay could invent."""
+
+    code = "too_many"
+
+
+class Implausible(ProtocolError):
+    """A receipt says what no plug can have measured by then: more energy than its power limit allows, or a time that has not come."""
+
+    code = "implausible"
+
+
 class BadEvidence(ProtocolError):
     """The OCMF payload is not the one that was signed, or says something else than the receipt."""
 
@@ -148,6 +166,18 @@ class PlugSilent(LinkError):
     """The plug is connected but did not answer in time."""
 
     code = "plug_silent"
+
+
+class BrokerError(LinkError):
+    """The MQTT broker does not answer, or is no broker; trying again may help."""
+
+    code = "broker"
+
+
+class BrokerRefused(BrokerError):
+    """The MQTT broker does not take this relay, or the relay not the broker: a password, certificate or access list is wrong."""
+
+    code = "broker_refused"
 
 
 class NotEnrolled(LinkError):

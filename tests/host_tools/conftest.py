@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -21,9 +21,12 @@ from wattseal.protocol import framing, ocmf, signatures
 from wattseal.protocol.eip712 import domain_separator
 from wattseal.protocol.messages import Receipt, ReceiptMessage, SessionMessage, Stop, StopMessage, Voucher, VoucherMessage, due, to_hex
 from wattseal.protocol.typed_data import FLAG_CHAIN_CLOCK, FLAG_FINAL
-from wattseal.relay.link import PlugServer, Timings
+from wattseal.relay.links import Timings
+from wattseal.relay.links.tcp import PlugServer
 from wattseal.relay.service import Relay
 from wattseal.store import Store
+
+from tests.host_tools.postgresql import Cluster, cluster, why_not
 
 NONE, OPEN, CLOSED = 0, 1, 2
 PATIENCE_S = 10
@@ -277,6 +280,25 @@ async def until(holds: Callable[[], bool]) -> None:
     while not holds():
         assert time.monotonic() < deadline, "nothing happened"
         await asyncio.sleep(0.001)
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Cluster]:
+    """A PostgreSQL server for the whole run."""
+    missing = why_not()
+    if missing:
+        pytest.skip(missing)
+    with cluster() as running:
+        yield running
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.xdist_group("postgresql"))])
+def where(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A place for a new store: a file, then a database."""
+    if request.param == "sqlite":
+        return str(tmp_path / "relay.sqlite")
+    running: Cluster = request.getfixturevalue("postgresql")
+    return running.new_database()
 
 
 @pytest.fixture

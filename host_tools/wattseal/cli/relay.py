@@ -22,7 +22,7 @@ from wattseal.protocol import signatures
 
 if TYPE_CHECKING:
     from wattseal.relay.chain import Gateway
-    from wattseal.relay.link import Timings
+    from wattseal.relay.links import Timings
     from wattseal.relay.service import Relay
 
 KEY_VARIABLE = "WATTSEAL_RELAY_KEY"
@@ -111,7 +111,7 @@ def relay(
 
     from wattseal.gateway.client import Gateway
     from wattseal.gateway.connect import connect
-    from wattseal.relay.link import Timings
+    from wattseal.relay.links import Timings
 
     serving.log_to_stderr()
     chain = connect(chain_settings)
@@ -126,7 +126,7 @@ def relay(
 
 async def run(settings: RelaySettings, gateway: "Gateway") -> None:
     """Run a relay until SIGTERM or SIGINT. Raises StoreError, ConfigError or LinkError where it cannot start."""
-    from wattseal.relay.link import PlugServer
+    from wattseal.relay.links.tcp import PlugServer
     from wattseal.relay.service import Relay
     from wattseal.store import Store
 

@@ -1,6 +1,7 @@
 """EIP-712 hashes of the structs in `typed_data.TYPES`."""
 
 from collections.abc import Mapping
+from functools import cache
 
 from eth_hash.auto import keccak
 
@@ -8,6 +9,7 @@ from wattseal.errors import Malformed
 from wattseal.protocol.typed_data import DOMAIN_NAME, DOMAIN_VERSION, TYPES
 
 _BYTE_LENGTHS = {"address": 20, "bytes32": 32}
+_LIMITS = {f"uint{bits}": 1 << bits for bits in (1, 8, 32, 63, 64, 96, 128, 256)}
 _DOMAIN_TYPE = b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
 
 
@@ -18,21 +20,28 @@ def check_value(kind: str, name: str, value: object) -> int | bytes:
         if not isinstance(value, bytes) or len(value) != length:
             raise Malformed(f"{name} is not {length} bytes: {value!r:.80}")
         return value
-    bits = int(kind.removeprefix("uint"))
     if type(value) is not int:
         raise Malformed(f"{name} is no integer: {value!r:.80}")
-    if not 0 <= value < 1 << bits:
-        raise Malformed(f"{name} is {value!r:.80}, outside 0 to 2^{bits} - 1")
+    if not 0 <= value < _LIMITS[kind]:
+        raise Malformed(f"{name} is {value!r:.80}, outside 0 to 2^{kind.removeprefix('uint')} - 1")
     return value
 
 
 def hash_struct(name: str, values: Mapping[str, object]) -> bytes:
     """Return `hashStruct` (32 bytes) of a struct of `TYPES`. Raises Malformed where a value does not fit its field."""
+    type_hash, plan = _plan(name)
+    words = [type_hash]
+    for kind, field, path in plan:
+        words.append(_word(check_value(kind, path, values.get(field))))
+    return keccak(b"".join(words))
+
+
+@cache
+def _plan(name: str) -> tuple[bytes, tuple[tuple[str, str, str], ...]]:
+    """Return a type's hash, and kind, name and path of each field."""
     fields = TYPES[name]
     encoded_type = f"{name}({','.join(f'{kind} {field}' for kind, field in fields)})"
-    words = [keccak(encoded_type.encode())]
-    words += [_word(check_value(kind, f"{name}.{field}", values.get(field))) for kind, field in fields]
-    return keccak(b"".join(words))
+    return keccak(encoded_type.encode()), tuple((kind, field, f"{name}.{field}") for kind, field in fields)
 
 
 def domain_separator(chain_id: int, contract: bytes) -> bytes:

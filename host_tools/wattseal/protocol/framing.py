@@ -1,10 +1,9 @@
 """Frames of the plug link: one line each, CRC-32 and a JSON object (docs/protocol.md, section 2)."""
 
-import asyncio
 import json
 import re
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 from zlib import crc32
 
 from wattseal.errors import FrameError
@@ -17,7 +16,7 @@ _LINE = re.compile(rb"([0-9a-f]{8}) (\{.*\})", re.DOTALL)
 
 def encode(message: Mapping[str, Any]) -> bytes:
     """Return the line, newline included, of a message. Raises FrameError where it would be too long."""
-    body = json.dumps(message, separators=(",", ":")).encode()
+    body = _ENCODER.encode(message).encode()
     line = b"%08x %s\n" % (crc32(body), body)
     if len(line) > MAX_LINE_BYTES:
         raise FrameError(f"a {message.get('type')} frame would have {len(line)} bytes; {MAX_LINE_BYTES} is the limit", line[:MAX_LINE_BYTES])
@@ -34,13 +33,18 @@ def decode(line: bytes) -> dict[str, Any]:
     checksum, body = match.groups()
     if int(checksum, 16) != crc32(body):
         raise FrameError(f"the CRC of the line is {crc32(body):08x}, not {checksum.decode()}: it was damaged on its way")
+    return decode_object(body)
+
+
+def decode_object(body: bytes) -> dict[str, Any]:
+    """Return the message in a JSON object with a string `type`, without line and CRC. Raises FrameError."""
     try:
         message = strict_json(body)
     except ValueError as error:
         raise FrameError(f"no JSON: {error}") from error
-    if not isinstance(message.get("type"), str):
-        raise FrameError("the message has no string `type`")
-    return dict(message)
+    if not isinstance(message, dict) or not isinstance(message.get("type"), str):
+        raise FrameError("no JSON object with a string `type`")
+    return message
 
 
 def strict_json(data: bytes) -> Any:
@@ -50,8 +54,10 @@ def strict_json(data: bytes) -> Any:
     """
     if data.count(b"[") + data.count(b"{") > MAX_BRACKETS:
         raise ValueError(f"more than {MAX_BRACKETS} brackets")
-    value = json.loads(data.decode(), parse_float=_refuse_float, parse_constant=_refuse_float, object_pairs_hook=_unique)
-    json.dumps(value, ensure_ascii=False).encode()
+    text = data.decode()
+    value = _DECODER.decode(text)
+    if "\\u" in text:  # nothing else can write a lone surrogate
+        json.dumps(value, ensure_ascii=False).encode()
     return value
 
 
@@ -66,10 +72,21 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
+_DECODER = json.JSONDecoder(parse_float=_refuse_float, parse_constant=_refuse_float, object_pairs_hook=_unique)
+
+
+class ByteStream(Protocol):
+    """What lines are read from, an `asyncio.StreamReader` for one."""
+
+    async def read(self, n: int) -> bytes:
+        """Return at least one and at most `n` bytes, none at the end."""
+
+
 class LineReader:
     """Lines from a stream, in bounded memory: an over-long one is skipped whole, and the next is read as if nothing was."""
 
-    def __init__(self, stream: asyncio.StreamReader) -> None:
+    def __init__(self, stream: ByteStream) -> None:
         """Read from `stream`, which nothing else may read."""
         self._stream = stream
         self._buffer = bytearray()

@@ -5,9 +5,9 @@ Byte strings are `bytes` here and `0x` hex on the wire. `from_wire` takes exactl
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
-from functools import cache
+from functools import cache, partial
 from types import NoneType, UnionType
 from typing import Annotated, Any, ClassVar, Self, get_args, get_origin, get_type_hints
 
@@ -23,6 +23,7 @@ _BYTE_LENGTHS = {"address": 20, "bytes32": 32, "public_key": 64, "signature": 65
 _PLUG_SIGNATURE_BYTES = (65, 128)  # on secp256k1, on P-256
 _MAX_TEXT = 2048
 
+Reader = Callable[[object], Any]
 Address = Annotated[bytes, "address"]
 Hash = Annotated[bytes, "bytes32"]
 Signature = Annotated[bytes, "signature"]
@@ -46,13 +47,13 @@ class Wire:
     @classmethod
     def from_wire(cls, value: object) -> Self:
         """Read a JSON object. Raises Malformed, naming the key, for anything but exactly this type's keys and ranges."""
-        kinds = _kinds(cls)  # type: ignore[arg-type]  # every class is hashable
-        members = _exact_keys(cls.__name__, value, kinds)
-        return cls(**{name: _read(kind, f"{cls.__name__}.{name}", members[name]) for name, kind in kinds.items()})
+        readers = _readers(cls)  # type: ignore[arg-type]  # every class is hashable
+        members = _exact_keys(cls.__name__, value, readers)
+        return cls(*[read(members[name]) for name, read in readers.items()])
 
     def to_wire(self) -> dict[str, Any]:
         """Return the JSON object."""
-        return {field.name: _write(getattr(self, field.name)) for field in fields(self)}
+        return {name: _write(value) for name, value in vars(self).items()}
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,7 @@ class Struct(Wire):
 
     def digest(self, domain: bytes) -> bytes:
         """Return the 32 bytes that are signed under a domain separator. Raises Malformed where a field is out of range."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return eip712.digest(domain, eip712.hash_struct(type(self).__name__, values))
+        return eip712.digest(domain, eip712.hash_struct(type(self).__name__, vars(self)))
 
 
 @dataclass(frozen=True)
@@ -275,6 +275,13 @@ class Pong(Message):
     type = "pong"
 
 
+@dataclass(frozen=True)
+class Gone(Message):
+    """The plug's last will at the broker: its connection has ended."""
+
+    type = "gone"
+
+
 # -- both ways ------------------------------------------------------------------------------------------------------------------------
 
 
@@ -389,6 +396,13 @@ class Ping(Message):
 
 
 @dataclass(frozen=True)
+class Greet(Message):
+    """Asks the plug to start over as on a new connection: hello first, and everything unacknowledged again."""
+
+    type = "greet"
+
+
+@dataclass(frozen=True)
 class NewContactor(Message):
     """The host has replaced the contactor: its wear counts from 0."""
 
@@ -398,7 +412,7 @@ class NewContactor(Message):
 Command = End | Budget | ClearTrip | NewContactor | Reboot
 _COMMANDS: dict[str, type[Command]] = {kind.type: kind for kind in get_args(Command)}
 
-PlugMessage = Hello | Offer | SessionMessage | ReceiptMessage | Status | Health | Enrolment | RetiredMessage | Refused | Pong
+PlugMessage = Hello | Offer | SessionMessage | ReceiptMessage | Status | Health | Enrolment | RetiredMessage | Refused | Pong | Gone
 _PLUG_MESSAGES: dict[str, type[PlugMessage]] = {kind.type: kind for kind in get_args(PlugMessage)}
 
 
@@ -422,49 +436,56 @@ def parse_command(frame: Mapping[str, Any]) -> Command:
 
 
 @cache
-def _kinds(cls: type[Wire]) -> dict[str, Any]:
-    """Field names and kinds of a class, in order: those of `TYPES`, or the annotations'."""
+def _readers(cls: type[Wire]) -> dict[str, Reader]:
+    """Field names of a class, in order, and what reads each: by its kind in `TYPES`, else by the annotation."""
     if cls.__name__ in TYPES:
-        return {name: kind for kind, name in TYPES[cls.__name__]}
-    hints = get_type_hints(cls, include_extras=True)
-    return {field.name: hints[field.name] for field in fields(cls)}
+        kinds: dict[str, Any] = {name: kind for kind, name in TYPES[cls.__name__]}
+    else:
+        hints = get_type_hints(cls, include_extras=True)
+        kinds = {field.name: hints[field.name] for field in fields(cls)}
+    return {name: _reader(kind, f"{cls.__name__}.{name}") for name, kind in kinds.items()}
 
 
 def _exact_keys(what: str, value: object, keys: Mapping[str, Any]) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise Malformed(f"{what} is no object: {value!r:.80}")
+    if value.keys() == keys.keys():
+        return value
     for key in keys:
         if key not in value:
             raise Malformed(f"{what}.{key} is missing")
-    for key in value:
-        if key not in keys:
-            raise Malformed(f"{what} has no {key!r:.40}: expected {', '.join(keys) or 'no keys'}")
+    other = next(key for key in value if key not in keys)
+    raise Malformed(f"{what} has no {other!r:.40}: expected {', '.join(keys) or 'no keys'}")
+
+
+def _reader(kind: Any, name: str) -> Reader:
+    if get_origin(kind) is UnionType or NoneType in get_args(kind):
+        read = _reader(get_args(kind)[0], name)
+        return lambda value: None if value is None else read(value)
+    if is_dataclass(kind):
+        return kind.from_wire  # type: ignore[union-attr,no-any-return]
+    kind = get_args(kind)[1] if get_origin(kind) is Annotated else kind
+    if kind in _BYTE_LENGTHS:
+        return partial(read_hex, name, length=_BYTE_LENGTHS[kind])
+    return partial(_READERS.get(kind) or partial(eip712.check_value, kind), name)
+
+
+def _read_text(name: str, value: object) -> str:
+    if not isinstance(value, str) or len(value) > _MAX_TEXT or "\0" in value:
+        raise Malformed(f"{name} is no text of at most {_MAX_TEXT} characters, none of them NUL: {value!r:.80}")
     return value
 
 
-def _read(kind: Any, name: str, value: object) -> Any:
-    if get_origin(kind) is UnionType or NoneType in get_args(kind):
-        return None if value is None else _read(get_args(kind)[0], name, value)
-    if is_dataclass(kind):
-        return kind.from_wire(value)  # type: ignore[union-attr]
-    kind = get_args(kind)[1] if get_origin(kind) is Annotated else kind
-    if kind in _BYTE_LENGTHS:
-        return read_hex(name, value, _BYTE_LENGTHS[kind])
-    if kind == "plug_signature":
-        return _read_plug_signature(name, value)
-    if kind == "text":
-        if not isinstance(value, str) or len(value) > _MAX_TEXT:
-            raise Malformed(f"{name} is no text of at most {_MAX_TEXT} characters: {value!r:.80}")
-        return value
-    if kind == "state":
-        if value not in STATES:
-            raise Malformed(f"{name} is {value!r:.80}; expected one of {', '.join(STATES)}")
-        return value
-    if kind == "int64":
-        if type(value) is not int or not -(1 << 63) <= value < 1 << 63:
-            raise Malformed(f"{name} is no integer of 64 bits: {value!r:.80}")
-        return value
-    return eip712.check_value(kind, name, value)
+def _read_state(name: str, value: object) -> str:
+    if value not in STATES:
+        raise Malformed(f"{name} is {value!r:.80}; expected one of {', '.join(STATES)}")
+    return str(value)
+
+
+def _read_int64(name: str, value: object) -> int:
+    if type(value) is not int or not -(1 << 63) <= value < 1 << 63:
+        raise Malformed(f"{name} is no integer of 64 bits: {value!r:.80}")
+    return value
 
 
 def read_hex(name: str, value: object, length: int) -> bytes:
@@ -480,6 +501,14 @@ def _read_plug_signature(name: str, value: object) -> bytes:
     if length not in _PLUG_SIGNATURE_BYTES:
         raise BadSignature(f"{name} has {length} bytes, not 65 (secp256k1) or 128 (P-256)")
     return signature
+
+
+_READERS: dict[str, Callable[[str, object], Any]] = {
+    "plug_signature": _read_plug_signature,
+    "text": _read_text,
+    "state": _read_state,
+    "int64": _read_int64,
+}
 
 
 def to_hex(value: bytes) -> str:

@@ -1,5 +1,7 @@
 """Signatures, low s only (docs/protocol.md, section 1): on secp256k1 65 bytes r || s || v, v 0 or 1; on P-256 128 bytes r || s || x || y."""
 
+from functools import lru_cache
+
 from coincurve import PrivateKey, PublicKey
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -75,4 +77,9 @@ def _check_p256(digest: bytes, signature: bytes) -> bytes:
 
 
 def _address(key: PublicKey) -> bytes:
-    return key_address(key.format(compressed=False)[1:])
+    return _cached_address(key.format(compressed=False)[1:])
+
+
+@lru_cache(20_000)  # the same plugs sign again and again
+def _cached_address(public_key: bytes) -> bytes:
+    return key_address(public_key)

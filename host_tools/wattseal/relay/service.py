@@ -7,6 +7,7 @@ crash but the store: the plug sends again what was not acknowledged, and what wa
 import asyncio
 import logging
 from contextlib import suppress
+from functools import partial
 
 from wattseal.errors import (
     Conflict,
@@ -46,10 +47,12 @@ from wattseal.protocol.messages import (
 )
 from wattseal.protocol.signatures import check_signer
 from wattseal.relay.chain import ChainThreads, Gateway
-from wattseal.relay.link import Connection, Timings
+from wattseal.relay.chain_time import ChainTime
+from wattseal.relay.ingest import Ingest
+from wattseal.relay.links import Connection, Timings
 from wattseal.relay.settling import Settler
-from wattseal.relay.verify import check_enrolment, check_receipt, check_retirement, check_session
-from wattseal.store import Added, Store
+from wattseal.relay.verify import check_enrolment, check_retirement, check_session
+from wattseal.store import Store
 
 OUTBOX_SESSIONS = 32  # a plug keeps no more until they are settled
 _LAST_EPOCH = (1 << 64) - 1  # may be asked for again, as an answer may get lost
@@ -67,13 +70,16 @@ class Relay:
         self.connections: dict[bytes, Connection] = {}
         self._domain = domain_separator(chain_id, contract)
         self._chain = ChainThreads()
+        self._time = ChainTime(partial(self._chain.ask, gateway.head_timestamp))
+        self._ingest = Ingest(self._domain, store)
         self._gateway = gateway
         self._timings = timings
         self._locks: dict[Connection, tuple[bytes, asyncio.Task[None]]] = {}
         self.settler = Settler(store, gateway, self._chain, timings, self._say_settled)
 
     def close(self) -> None:
-        """Let go of the threads that wait for the chain; what they do is safe to repeat."""
+        """Finish what is being stored, and let go of the threads that wait for the chain; what they do is safe to repeat."""
+        self._ingest.close()
         self._chain.close()
 
     # -- what the API asks ------------------------------------------------------------------------------------------------------------
@@ -252,16 +258,11 @@ class Relay:
 
     async def _take_receipt(self, connection: Connection, message: ReceiptMessage) -> None:
         receipt = message.receipt
-        with self.store.transaction():
-            voucher = self._voucher(receipt.session)
-            plug = self._identity(connection, voucher)
-            check_receipt(self._domain, plug, voucher, message, self.store.neighbours(receipt.session, receipt.sequence))
-            added = self.store.add_receipt(plug, message)
-        if added is Added.CONFLICT:
-            raise Conflict(f"sequence {receipt.sequence} of session {to_hex(receipt.session)} is stored with other bytes; the stored receipt stands")
-        extra = {"session": to_hex(receipt.session), "sequence": receipt.sequence, "energy_wh": receipt.energyWh, "final": receipt.final}
-        _log.info("receipt %s", added.value, extra=extra)
-        status = Added.STORED if self.store.is_newest(receipt) else Added.SUPERSEDED
+        await self._time.check(receipt.asOf)
+        status = await self._ingest.take(connection.plug, message)
+        if _log.isEnabledFor(logging.INFO):
+            extra = {"session": to_hex(receipt.session), "sequence": receipt.sequence, "energy_wh": receipt.energyWh, "final": receipt.final}
+            _log.info("receipt %s", status.value, extra=extra)
         await connection.send(Ack(receipt.session, receipt.sequence, status.value))
         if receipt.final:
             self._unwatch_lock(connection)
@@ -291,7 +292,7 @@ class Relay:
     async def _keep_time(self, connection: Connection) -> None:
         while True:
             try:
-                utc = await self._chain.ask(self._gateway.head_timestamp)
+                utc = await self._time.ask()
             except GatewayError as error:
                 _log.warning("the chain's time is not known", extra={"code": error.code, "why": str(error)})
                 await asyncio.sleep(self._timings.poll_s)

@@ -11,7 +11,7 @@ from wattseal.gateway.contract import STATUS_CLOSED, STATUS_OPEN
 from wattseal.protocol.messages import ReceiptMessage, Voucher, due, to_hex
 from wattseal.protocol.typed_data import START_WINDOW_S
 from wattseal.relay.chain import ChainThreads, Gateway
-from wattseal.relay.link import Timings
+from wattseal.relay.links import Timings
 from wattseal.store import SettlementRecord, Store
 
 _LONGEST_PAUSE = 60  # polls between two tries at one session

@@ -1,14 +1,13 @@
 """What the relay refuses (docs/protocol.md, section 2). Pure functions: nothing is read but the arguments."""
 
-from collections.abc import Iterable
-
-from wattseal.errors import BadSignature, BadTerms, Malformed, NotMonotone, StartChanged, UnknownFlags, WrongChain, WrongPlug
+from wattseal.errors import BadSignature, BadTerms, Implausible, Malformed, NotMonotone, StartChanged, UnknownFlags, WrongChain, WrongPlug
 from wattseal.protocol import ocmf
 from wattseal.protocol.messages import Enrolment, Receipt, ReceiptMessage, RetiredMessage, SessionMessage, Voucher
 from wattseal.protocol.signatures import check_signer, key_address, p256_address
 from wattseal.protocol.typed_data import KNOWN_FLAGS, MAX_SESSION_S, START_WINDOW_S
 
 _CRITICAL_FLAGS = 0xFFFF
+_CLOCK_SLACK_S = 60  # a reading and its time are not taken at the same moment
 _NO_ADDRESS = bytes(20)
 _KEY_ADDRESS = {"secp256k1": key_address, "p256": p256_address}
 
@@ -19,7 +18,7 @@ def check_session(domain: bytes, plug: bytes, message: SessionMessage) -> None:
     Raises WrongChain, WrongPlug, BadTerms (where the contract would not open it) or BadSignature.
     """
     voucher = message.voucher
-    _check_belongs(domain, message.session, voucher)
+    check_belongs(domain, message.session, voucher)
     _check_plug(plug, voucher)
     check_terms(voucher)
     check_signer("voucher", message.session, message.signature, voucher.driver)
@@ -37,23 +36,33 @@ def check_terms(voucher: Voucher) -> None:
         raise BadTerms(f"validUntil is {voucher.validUntil}, not within 10 days after issuedAt {voucher.issuedAt}")
 
 
-def check_receipt(domain: bytes, plug: bytes, voucher: Voucher, message: ReceiptMessage, neighbours: Iterable[Receipt]) -> None:
-    """Check a receipt from the plug with this address (20 bytes) under the voucher of its session.
+def check_receipt(domain: bytes, plug: bytes, voucher: Voucher, message: ReceiptMessage) -> None:
+    """Check what a receipt from the plug with this address (20 bytes) says by itself, under the voucher of its session.
 
-    `neighbours` are the stored receipts of the session with the next lower and the next higher sequence. Raises WrongChain, WrongPlug,
-    BadSignature, UnknownFlags, BadTerms, StartChanged, NotMonotone or BadEvidence, in this order: who speaks, then what is said.
+    The voucher must belong to the domain (`check_belongs`). Raises WrongPlug, BadSignature, UnknownFlags, BadTerms or BadEvidence,
+    in this order: who speaks, then what is said.
     """
     receipt = message.receipt
-    _check_belongs(domain, receipt.session, voucher)
     _check_plug(plug, voucher)
     check_signer("receipt", receipt.digest(domain), message.signature, voucher.plug)
     unknown = receipt.flags & _CRITICAL_FLAGS & ~KNOWN_FLAGS
     if unknown:
         raise UnknownFlags(f"the receipt has the flags {unknown:#06x}, which this version does not know: update the relay")
     _check_times(voucher, receipt)
-    for neighbour in neighbours:
-        _check_order(*sorted((neighbour, receipt), key=lambda one: one.sequence))
     ocmf.check(message.ocmf, receipt, voucher.plug)
+
+
+def check_neighbours(voucher: Voucher, receipt: Receipt, lower: Receipt | None, higher: Receipt | None) -> None:
+    """Check a receipt against those of its session with the next lower and the next higher sequence, where there are such.
+
+    Raises StartChanged, NotMonotone or Implausible.
+    """
+    for earlier, later in ((lower, receipt), (receipt, higher)):
+        if earlier is not None and later is not None:
+            _check_order(earlier, later)
+            _check_power(voucher, earlier.asOf, earlier.energyWh, later)
+    if lower is None:
+        _check_power(voucher, receipt.startedAt, 0, receipt)
 
 
 def check_enrolment(domain: bytes, plug: bytes, message: Enrolment) -> None:
@@ -79,7 +88,8 @@ def check_retirement(domain: bytes, plug: bytes, message: RetiredMessage) -> Non
     check_signer("retirement", message.statement.digest(domain), message.signature, message.plug)
 
 
-def _check_belongs(domain: bytes, session: bytes, voucher: Voucher) -> None:
+def check_belongs(domain: bytes, session: bytes, voucher: Voucher) -> None:
+    """Raise WrongChain unless the voucher is that of the session under the domain."""
     digest = voucher.digest(domain)
     if digest != session:
         raise WrongChain(f"under this relay's chain and contract the voucher is session 0x{digest.hex()}, not 0x{session.hex()}")
@@ -98,6 +108,16 @@ def _check_times(voucher: Voucher, receipt: Receipt) -> None:
         raise BadTerms(f"asOf is {receipt.asOf}, not between startedAt {receipt.startedAt} and the voucher's validUntil {voucher.validUntil}")
     if receipt.activeSeconds > receipt.asOf - receipt.startedAt:
         raise BadTerms(f"activeSeconds is {receipt.activeSeconds}, more than the {receipt.asOf - receipt.startedAt} s of the session")
+
+
+def _check_power(voucher: Voucher, since: int, energy_wh: int, later: Receipt) -> None:
+    """Plugs take vouchers of at least 1.25 times their rated power only, so nothing that works as built gets there."""
+    most_wh = voucher.maxPowerW * (later.asOf - since + _CLOCK_SLACK_S) // 3600 + 1
+    if later.energyWh - energy_wh > most_wh:
+        raise Implausible(
+            f"{later.energyWh - energy_wh} Wh in {later.asOf - since} s up to sequence {later.sequence}: at the voucher's {voucher.maxPowerW} W "
+            f"it is {most_wh} Wh at most; check the plug's meter and calibration"
+        )
 
 
 def _check_order(earlier: Receipt, later: Receipt) -> None:

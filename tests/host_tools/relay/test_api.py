@@ -12,7 +12,7 @@ import pytest
 import uvicorn
 from wattseal.protocol.messages import to_hex
 from wattseal.relay.api import MAX_BODY_BYTES, make_app
-from wattseal.relay.link import Timings
+from wattseal.relay.links import Timings
 
 from tests.host_tools.conftest import RunningRelay, ScriptedPlug, until
 from tests.host_tools.relay.test_keys import enrolment, retirement

@@ -55,7 +55,7 @@ async def test_a_killed_relay_has_every_receipt_that_it_acknowledged(tmp_path: P
     for life in range(KILLS):
         newest = (life + 1) * RECEIPTS_A_LIFE
         messages = [
-            actors.receipt_message(session.session, sequence, asOf=actors.now + 60 + 3 * sequence, activeSeconds=2 * sequence)
+            actors.receipt_message(session.session, sequence, asOf=actors.now + 60 + 3 * sequence, activeSeconds=2 * sequence, energyWh=sequence)
             for sequence in range(newest)
             if sequence not in acknowledged
         ]

@@ -10,7 +10,7 @@ from wattseal.errors import BadSignature, NoOffer, PlugOffline, PlugRefused, Plu
 from wattseal.gateway.types import SessionState
 from wattseal.protocol.eip712 import domain_separator
 from wattseal.protocol.messages import ReceiptMessage, due, to_hex
-from wattseal.relay.link import Timings
+from wattseal.relay.links import Timings
 from wattseal.store import Store
 
 from tests.host_tools.conftest import CLOSED, Actors, FakeGateway, RunningRelay, ScriptedPlug, until

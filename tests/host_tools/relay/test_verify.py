@@ -9,6 +9,7 @@ from wattseal.errors import (
     BadEvidence,
     BadSignature,
     BadTerms,
+    Implausible,
     NotMonotone,
     ProtocolError,
     StartChanged,
@@ -19,7 +20,7 @@ from wattseal.errors import (
 from wattseal.protocol import signatures
 from wattseal.protocol.eip712 import domain_separator
 from wattseal.protocol.messages import ReceiptMessage
-from wattseal.relay.verify import check_receipt, check_session
+from wattseal.relay.verify import check_belongs, check_neighbours, check_receipt, check_session
 
 from tests.host_tools.conftest import Actors, P256Key
 
@@ -30,7 +31,12 @@ OTHER_CHAIN = domain_separator(1, ACTORS.contract)
 
 
 def check(message: ReceiptMessage, *neighbours: ReceiptMessage, plug: bytes = ACTORS.plug, domain: bytes = ACTORS.domain) -> None:
-    check_receipt(domain, plug, VOUCHER, message, [neighbour.receipt for neighbour in neighbours])
+    check_belongs(domain, SESSION, VOUCHER)
+    check_receipt(domain, plug, VOUCHER, message)
+    receipts = sorted((neighbour.receipt for neighbour in neighbours), key=lambda one: one.sequence)
+    lower = [one for one in receipts if one.sequence < message.receipt.sequence]
+    higher = [one for one in receipts if one.sequence > message.receipt.sequence]
+    check_neighbours(VOUCHER, message.receipt, lower[-1] if lower else None, higher[0] if higher else None)
 
 
 def receipt(sequence: int = 2, final: bool = False, **changes: Any) -> ReceiptMessage:
@@ -145,6 +151,22 @@ def test_nothing_comes_after_the_final_receipt() -> None:
         check(receipt(2, final=True), receipt(3))
 
 
+# At the voucher's 2875 W and 60 s of slack: 527 Wh in 600 s, 287 Wh in 300 s, and one more for rounding.
+@pytest.mark.parametrize(("energy_wh", "neighbours", "passes"), [(528, (), True), (529, (), False), (438, (1,), True), (439, (1,), False)])
+def test_more_energy_than_the_power_limit_allows_is_implausible(energy_wh: int, neighbours: tuple[int, ...], passes: bool) -> None:
+    message = receipt(2, energyWh=energy_wh)
+    if passes:
+        check(message, *map(receipt, neighbours))
+        return
+    with pytest.raises(Implausible, match="2875 W"):
+        check(message, *map(receipt, neighbours))
+
+
+def test_a_leap_up_to_a_later_receipt_is_implausible_too() -> None:
+    with pytest.raises(Implausible):
+        check(receipt(2, energyWh=150), receipt(3, energyWh=150 + 289))
+
+
 def test_evidence_that_says_something_else_is_refused() -> None:
     message = receipt()
     with pytest.raises(BadEvidence):
@@ -226,7 +248,7 @@ def p256_receipt(**changes: Any) -> tuple[Any, ReceiptMessage]:
 
 def test_a_receipt_of_a_p256_plug_passes() -> None:
     voucher, message = p256_receipt()
-    check_receipt(ACTORS.domain, P256_PLUG.plug, voucher, message, [])
+    check_receipt(ACTORS.domain, P256_PLUG.plug, voucher, message)
 
 
 def test_a_receipt_of_a_p256_plug_is_refused_where_another_key_signed_or_s_is_high() -> None:
@@ -239,4 +261,4 @@ def test_a_receipt_of_a_p256_plug_is_refused_where_another_key_signed_or_s_is_hi
         signatures.sign(ACTORS.plug_key, digest),
     ):
         with pytest.raises(BadSignature):
-            check_receipt(ACTORS.domain, P256_PLUG.plug, voucher, replace(message, signature=signature), [])
+            check_receipt(ACTORS.domain, P256_PLUG.plug, voucher, replace(message, signature=signature))

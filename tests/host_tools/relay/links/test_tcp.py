@@ -5,8 +5,8 @@ import asyncio
 import pytest
 from wattseal.protocol import framing
 from wattseal.protocol.messages import to_hex
-from wattseal.relay import link
-from wattseal.relay.link import Timings
+from wattseal.relay import links
+from wattseal.relay.links import Timings, tcp
 
 from tests.host_tools.conftest import RunningRelay, until
 
@@ -88,7 +88,7 @@ async def test_a_flood_of_bad_frames_closes_the_connection_and_no_other(running:
     bad = await running.connect()
     await bad.send_raw(b"rubbish\n" * 200)
     await bad.closed()
-    assert len(running.quarantined_codes()) == link.MAX_REFUSED_FRAMES + 1
+    assert len(running.quarantined_codes()) == links.MAX_REFUSED_FRAMES + 1
     await good.send(running.actors.status("idle"))
     await until(lambda: running.store.knows(running.actors.other_plug))
 
@@ -105,7 +105,7 @@ async def test_a_new_connection_of_a_plug_takes_the_place_of_the_old_one(running
 
 
 async def test_too_many_connections_are_turned_away(running: RunningRelay, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link, "MAX_CONNECTIONS", 1)
+    monkeypatch.setattr(tcp, "MAX_CONNECTIONS", 1)
     await running.connect()
     surplus = await running.connect_silent()
     await surplus.closed()
