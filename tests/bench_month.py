@@ -260,9 +260,11 @@ class Month:
     def run(self, progress: Progress, task: Any) -> None:
         """Let the month pass."""
         while True:
-            for station in self.stations:
-                if station.next_arrival is not None and station.next_arrival <= self.utc:
-                    station.arrive()
+            arriving = [station for station in self.stations if station.next_arrival is not None and station.next_arrival <= self.utc]
+            if arriving:
+                wait_for("a signed header of now", lambda: self.verified.headers.latest().timestamp >= self.utc - MOST_LATE_S or None)
+            for station in arriving:
+                station.arrive()
             busy = [station for station in self.stations if station.state != "idle"]
             if not busy:
                 arrivals = [station.next_arrival for station in self.stations if station.next_arrival is not None]
