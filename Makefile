@@ -6,7 +6,7 @@ NPM := $(BUILD)/npm
 STAMPS := $(BUILD)/stamps
 SOURCES := host_tools/setup
 
-.PHONY: help setup demo test lint bench firmware generate lock clean
+.PHONY: help setup demo test fuzz lint bench firmware generate lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -20,6 +20,9 @@ demo: setup firmware ## replay five real charging sessions: plug, relay, gateway
 test: setup firmware ## run every test: firmware on both word sizes, host tools, contracts, end to end
 	@$(BIN)/pytest -n 2 --dist loadgroup tests
 
+fuzz: $(STAMPS)/venv ## fuzz what the gateway reads, a minute each; needs atheris, and says how to get it
+	@$(BIN)/python tests/fuzz_gateway.py
+
 lint: setup firmware ## ruff, mypy, pyright against the ESP32's API, mpy-cross for every architecture, generated files
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
@@ -27,6 +30,7 @@ lint: setup firmware ## ruff, mypy, pyright against the ESP32's API, mpy-cross f
 	@cd firmware && ../$(NPM)/node_modules/.bin/pyright --warnings
 	@$(BIN)/python contracts/generate.py --check
 	@$(BIN)/python firmware/build.py generate --check
+	@$(BIN)/python docs/generate_asyncapi.py --check
 
 bench: setup firmware ## measure signing, hashing and gas; writes build/bench.json
 	@$(BIN)/python tests/bench.py
@@ -40,6 +44,7 @@ generate: $(STAMPS)/venv ## make the generated files again from their one source
 	@$(BIN)/python contracts/compile.py
 	@$(BIN)/python firmware/generate_comb_tables.py
 	@$(BIN)/python firmware/build.py generate
+	@$(BIN)/python docs/generate_asyncapi.py
 
 lock: ## pin every package that requirements.in brings
 	@rm -rf $(BUILD)/lock && $(PYTHON) -m venv $(BUILD)/lock && $(BUILD)/lock/bin/pip install --quiet --requirement $(SOURCES)/requirements.in
@@ -59,11 +64,11 @@ $(STAMPS)/venv: $(SOURCES)/requirements.txt pyproject.toml $(STAMPS)/tools
 	@$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable . 2>$(STAMPS)/pip.log || { cat $(STAMPS)/pip.log >&2; exit 1; }
 	@touch $@
 
-$(STAMPS)/npm: $(SOURCES)/package.json $(SOURCES)/anvil.py $(STAMPS)/tools
-	@echo "setup 2/4: anvil, pyright and uPlot into $(NPM)"
+$(STAMPS)/npm: $(SOURCES)/package.json $(SOURCES)/foundry.py $(STAMPS)/tools
+	@echo "setup 2/4: anvil, cast, pyright and uPlot into $(NPM)"
 	@mkdir -p $(NPM) $(BUILD)/bin && cp $(SOURCES)/package.json $(NPM)/
 	@cd $(NPM) && npm install --no-package-lock --ignore-scripts --no-audit --no-fund --loglevel=error
-	@$(PYTHON) $(SOURCES)/anvil.py $(BUILD)
+	@$(PYTHON) $(SOURCES)/foundry.py $(BUILD)
 	@touch $@
 
 $(STAMPS)/micropython: $(SOURCES)/micropython.py $(STAMPS)/tools

@@ -10,9 +10,8 @@ from typing import Any
 from eth_hash.auto import keccak
 from generate import ROOT
 from wattseal.errors import ConfigError, ProofError
-from wattseal.gateway import proofs
-from wattseal.gateway.header import TrustedRpcHeaders
-from wattseal.gateway.rpc import Rpc, data, to_hex
+from wattseal.gateway.chain import Chain
+from wattseal.gateway.rpc import to_hex
 from wattseal.protocol.eip712 import domain_separator
 
 METADATA = ROOT / "contracts/bundles/metadata.json"
@@ -43,32 +42,31 @@ class AddressBook:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.write_text(json.dumps({"chain_id": self._chain_id, "contracts": self.entries}, indent=1) + "\n")
 
-    def check(self, rpc: Rpc) -> list[str]:
-        """Compare every deployment with the code that a node proves for its newest block; return a line on each.
+    def check(self, chain: Chain) -> list[str]:
+        """Compare every deployment with the code that is proven for the chain's newest block; return a line on each.
 
         Raises RpcError, ProofError: at the first code that is not what the book says.
         """
-        header = TrustedRpcHeaders(rpc, self._chain_id).latest()
+        header = chain.headers.latest()
         metadata = json.loads(METADATA.read_text())
         lines = []
         for entry in self.entries:
             address = bytes.fromhex(entry["address"][2:])
-            account = proofs.account(rpc, header, address)
+            account = chain.account(header, address)
             found = to_hex(account.code_hash) if account else "none"
             if found != entry["code_hash"]:
                 raise ProofError(f"{entry['contract']} at {entry['address']} has code {found}, not {entry['code_hash']}: do not use it")
             facts = metadata[entry["contract"]]
             if entry["creation_code_hash"] == facts["creation_code_hash"]:
-                self._check_code(rpc, entry, facts, to_hex(header.number))
+                self._check_code(chain.code(header, address), entry, facts)
                 lines.append(f"{entry['contract']} at {entry['address']}: the code of these sources")
             else:
                 lines.append(f"{entry['contract']} at {entry['address']}: the code that was deployed, of other sources ({entry['version']})")
         return lines
 
-    def _check_code(self, rpc: Rpc, entry: dict[str, Any], facts: dict[str, Any], block: str) -> None:
-        code = data(rpc.call("eth_getCode", entry["address"], block), "code")
+    def _check_code(self, code: bytes, entry: dict[str, Any], facts: dict[str, Any]) -> None:
         size = facts["runtime_bytes"]
-        if to_hex(keccak(code)) != entry["code_hash"] or to_hex(keccak(code[:size])) != facts["runtime_hash"]:
+        if to_hex(keccak(code[:size])) != facts["runtime_hash"]:
             raise ProofError(f"{entry['contract']} at {entry['address']} is not made from these sources: do not use it")
         escrow = {"Wattseal": entry["address"], "Registry": entry["arguments"].get("escrow")}.get(entry["contract"])
         if escrow and domain_separator(self._chain_id, bytes.fromhex(escrow[2:])) not in code[size:]:

@@ -1,9 +1,12 @@
 """Deploy a contract and note it in the chain's address book; or check a book against a node. Without --send nothing is sent.
 
-python contracts/deploy.py --rpc URL --chain-id N wattseal --keystore FILE [--send]
-python contracts/deploy.py --rpc URL --chain-id N registry --keystore FILE [--send]         beside the book's newest Wattseal
-python contracts/deploy.py --rpc URL --chain-id N shares --keystore FILE ... [--send]       beside the book's newest Registry
-python contracts/deploy.py --rpc URL --chain-id N check
+python contracts/deploy.py CHAIN wattseal --keystore FILE [--send]
+python contracts/deploy.py CHAIN registry --keystore FILE [--send]         beside the book's newest Wattseal
+python contracts/deploy.py CHAIN shares --keystore FILE ... [--send]       beside the book's newest Registry
+python contracts/deploy.py CHAIN check
+
+CHAIN is --rpc URL --chain-id N and what vouches for headers: --beacon URL --light-client-store FILE --checkpoint 0x..., or --trust-rpc, or for
+development --simulated-beacon URL.
 
 The keystore is Web3 Secret Storage, version 3; its password is asked for, or read from the file that --password-file names.
 """
@@ -26,7 +29,7 @@ from generate import CONTRACT_FILES, ROOT
 from wattseal.errors import ConfigError, ProofError, WattsealError
 from wattseal.gateway.chain import Chain
 from wattseal.gateway.connect import ChainSettings, connect
-from wattseal.gateway.rpc import Rpc, quantity, to_hex
+from wattseal.gateway.rpc import quantity, to_hex
 from wattseal.gateway.submit import Submitter
 from wattseal.protocol import signatures
 
@@ -47,17 +50,19 @@ class Deployment:
         except EncodingError as error:
             raise ConfigError(f"{name} does not take {arguments}: {error}") from error
 
-    def plan(self, rpc: Rpc) -> list[str]:
-        """Return in words what sending would do. Raises RpcError, ProofError."""
-        nonce = quantity(rpc.call("eth_getTransactionCount", to_hex(self.deployer), "latest"), "nonce")
-        balance = quantity(rpc.call("eth_getBalance", to_hex(self.deployer), "latest"), "balance")
-        gas = quantity(rpc.call("eth_estimateGas", {"from": to_hex(self.deployer), "data": to_hex(self.call)}), "gas estimate")
-        price = quantity(rpc.call("eth_gasPrice"), "gas price")
+    def plan(self, chain: Chain) -> list[str]:
+        """Return in words what sending would do; the gas is a server's estimate. Raises GatewayError."""
+        head = chain.headers.latest()
+        account = chain.account(head, self.deployer)
+        nonce, balance = (account.nonce, account.balance) if account else (0, 0)
+        transaction = {"from": to_hex(self.deployer), "data": to_hex(self.call)}
+        gas = chain.upstreams.ask(lambda rpc: quantity(rpc.call("eth_estimateGas", transaction), "gas estimate"))
         return [
             f"contract   {self.name}, {len(self._creation)} bytes of creation code, hash {to_hex(keccak(self._creation))}",
             f"arguments  {json.dumps(self.arguments)}",
             f"address    {to_hex(self._address(nonce))}, if nothing else is sent before",
-            f"gas        {gas}, {gas * price} wei at the price of now; {to_hex(self.deployer)} has {balance} wei",
+            f"gas        {gas}, {gas * head.base_fee_per_gas} wei at the base fee of now; {to_hex(self.deployer)} has {balance} wei",
+            f"believed   {chain.basis}",
         ]
 
     def send(self, chain: Chain, key: bytes) -> dict[str, Any]:
@@ -128,16 +133,25 @@ def unlock(keystore: dict[str, Any], address: bytes, password_file: Path | None)
 
 def run(options: argparse.Namespace) -> None:
     """Do what the command line says. Raises WattsealError."""
-    rpc = Rpc(options.rpc)
+    chain = connect(
+        ChainSettings(
+            chain_id=options.chain_id,
+            rpc=tuple(options.rpc),
+            beacon=tuple(options.beacon or ()),
+            light_client_store=options.light_client_store,
+            checkpoint=options.checkpoint,
+            simulated_beacon=options.simulated_beacon,
+            trust_rpc=options.trust_rpc,
+        )
+    )
     book = AddressBook(options.addresses, options.chain_id)
     if options.command == "check":
-        print("\n".join(book.check(rpc)) or f"{book.path} lists nothing")
+        print("\n".join(book.check(chain)) or f"{book.path} lists nothing")
         return
-    chain = connect(ChainSettings(chain_id=options.chain_id, rpc=(options.rpc,), trust_rpc=True))
     chain.headers.latest()  # the right chain, before anything else
     keystore, deployer = read_keystore(options.keystore)
     deployment = Deployment(*arguments_of(options, book), deployer)
-    print("\n".join(deployment.plan(rpc)))
+    print("\n".join(deployment.plan(chain)))
     if not options.send:
         print("nothing was sent; say --send to deploy")
         return
@@ -146,11 +160,24 @@ def run(options: argparse.Namespace) -> None:
     print(f"deployed   {entry['contract']} at {entry['address']} in block {entry['block']}; noted in {book.path}")
 
 
+def _root(text: str) -> bytes:
+    root = bytes.fromhex(text.removeprefix("0x"))
+    if len(root) != 32:
+        raise argparse.ArgumentTypeError("is not 0x and 64 hex digits")
+    return root
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the command line's parser."""
     top = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    top.add_argument("--rpc", required=True, help="URL of a node")
+    top.add_argument("--rpc", required=True, action="append", help="URL of a node; several are asked in this order")
     top.add_argument("--chain-id", required=True, type=int, help="the chain that the node must serve")
+    trust = top.add_mutually_exclusive_group(required=True)
+    trust.add_argument("--beacon", action="append", help="URL of a beacon node: follow the sync committee")
+    trust.add_argument("--simulated-beacon", help="URL of `wattseal simulated-beacon`, for development")
+    trust.add_argument("--trust-rpc", action="store_true", help="take headers on the node's word")
+    top.add_argument("--light-client-store", type=Path, help="file that the light client keeps, with --beacon")
+    top.add_argument("--checkpoint", type=_root, help="root of a recent final block that you trust, for a new store")
     top.add_argument("--addresses", type=Path, default=ROOT / "contracts/addresses", help="folder of the address books")
     commands = top.add_subparsers(dest="command", required=True)
     commands.add_parser("check", help="compare the address book with the node's code")

@@ -36,6 +36,8 @@ SCHEMA = {
         "signer_sda": PIN,
         "uart_tx": PIN,
         "uart_rx": PIN,
+        "link_tx": PIN,
+        "link_rx": PIN,
         "pulse_power": PIN,
         "pulse_other": PIN,
         "pulse_select": PIN,
@@ -88,6 +90,7 @@ DRIVEN = {
     "signer_scl",
     "signer_sda",
     "uart_tx",
+    "link_tx",
     "pulse_select",
     "led",
     "button",
@@ -264,6 +267,8 @@ def find_pin_problems(pins: dict[str, int], bus: str, has_ntc: bool) -> Iterator
                 yield f"[pins] {key}: the meter is on {bus}; remove it"
     if ("sense_line" in pins) != ("sense_neutral" in pins):
         yield "[pins] sense_line, sense_neutral: both or none"
+    if ("link_tx" in pins) != ("link_rx" in pins):
+        yield "[pins] link_tx, link_rx: both or none"
 
 
 def find_signer_problems(board: dict) -> Iterator[str]:

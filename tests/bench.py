@@ -19,7 +19,10 @@ import bench_accuracy
 import bench_embit
 import bench_gas
 import bench_gateway
+import bench_light_client
+import bench_relay
 import bench_resources
+import bench_sites
 import differential
 import instructions
 import native_code
@@ -166,6 +169,11 @@ def store() -> Iterator[Row]:
     yield Row("receipts stored, one commit each", "1/s", RECEIPTS / stored_s, "write and fsync", RECEIPTS / appended_s)
 
 
+def relay() -> Iterator[Row]:
+    for found in bench_relay.figures(FOLDER):
+        yield Row(found.name, found.unit, found.value, found.beside, found.beside_value)
+
+
 def simulator() -> Iterator[Row]:
     with Replay(FOLDER / "replay", START) as replay:
         page = replay.connected()
@@ -188,6 +196,11 @@ def resources() -> Iterator[Row]:
         yield Row(found.name, found.unit, found.value, "limit", found.limit)
 
 
+def sites() -> Iterator[Row]:
+    for found in bench_sites.figures():
+        yield Row(found.name, "kWh", found.value, "no limit", found.beside)
+
+
 def gateway() -> Iterator[Row]:
     for found in bench_gateway.figures():
         fastest = (found.ours_fastest, found.library_fastest)
@@ -198,6 +211,13 @@ def figure(value: float | None) -> str:
     if value is None:
         return ""
     return f"{value:,.0f}" if value >= 1000 else f"{value:,.4g}"
+
+
+def light_client() -> Iterator[Row]:
+    for found in bench_light_client.figures(FOLDER):
+        once = len(found.ours) == len(found.other) == 1
+        fastest = (None, None) if once else (min(found.ours), min(found.other))
+        yield Row(found.name, found.unit, median(found.ours), found.beside, median(found.other), *fastest, runs=len(found.ours))
 
 
 def table(rows: list[Row]) -> Table:
@@ -222,8 +242,11 @@ def main() -> None:
         "random cases": random_cases,
         "gas": gas,
         "store": store,
+        "the way of a receipt": relay,
         "the gateway's proofs": gateway,
+        "the light client": light_client,
         "simulator": simulator,
+        "a site's day": sites,
         "the ESP32's resources": resources,
     }
     rows: list[Row] = []

@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import rlp
-from eth_hash.auto import keccak
 from vyper.compiler import compile_from_file_input
 from vyper.compiler.input_bundle import FilesystemInputBundle
 from wattseal.demo.processes import CHAIN_ID, ROOT, Chain
@@ -111,7 +109,7 @@ class Bench:
             chain.fund(address(name), 10**20)
         trusted = connect(ChainSettings(chain_id=CHAIN_ID, rpc=(chain.url,), trust_rpc=True))
         inclusion = Submitter(trusted, key("owner")).submit(None, code)
-        at = keccak(rlp.encode([address("owner"), inclusion.nonce]))[-20:]
+        at = inclusion.transaction.created()
         self.code_size = len(trusted.code(inclusion.header, at))
         self.driver, self.relay = (Gateway(trusted, at, key(name)) for name in ("driver", "relay"))
         self.domain = self.driver.domain

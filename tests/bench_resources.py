@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "firmware")]
@@ -21,7 +22,9 @@ from wattseal.errors import LinkError  # noqa: E402
 
 import build  # noqa: E402
 from tests import instructions  # noqa: E402
+from tests.e2e.authority import Authority  # noqa: E402
 from tests.e2e.bench import CONTRACT, Bench  # noqa: E402
+from tests.e2e.brokers import MOSQUITTO, Listener, Mosquitto, MqttBench  # noqa: E402
 
 BOARD = "socket_16a"
 SCRIPT = ROOT / "tests/bench_sample_firmware.py"
@@ -101,18 +104,18 @@ def romfs_tree(folder: Path) -> Path:
     return tree
 
 
-class SmallBench(Bench):
-    """A relay of the test's own and a plug on a heap of `heap_kb`, with a compiled simulator, from a tree or the board's own."""
+class Small:
+    """What is a Bench beside this: a plug on a heap of `heap_kb`, with a compiled simulator."""
 
-    def __init__(self, folder: Path, heap_kb: int, simulator: Path, tree: Path | None = None) -> None:
+    def __init__(self, *arguments: Any, heap_kb: int, simulator: Path, **named: Any) -> None:
         self.heap_kb = heap_kb
         self.simulator = simulator
-        super().__init__(folder, BOARD, "x86", tree=tree)
+        super().__init__(*arguments, **named)
 
     def boot(self, reset_cause: str = "power_on", car: dict[str, int] | None = None, **command: object) -> None:
-        port = self.server.getsockname()[1]
-        heap = f"{self.heap_kb}k"
-        self.plug = SimulatedPlug(self.folder, BOARD, "x86", CONTRACT, port, car=car, heap=heap, simulator=self.simulator, tree=self.tree)
+        port, heap = self.server.getsockname()[1], f"{self.heap_kb}k"
+        options = {"heap": heap, "simulator": self.simulator, "tree": self.tree, "config": self.config}
+        self.plug = SimulatedPlug(self.folder, BOARD, "x86", CONTRACT, port, car=car, **options)
 
     def session(self) -> None:
         """Charge, from the voucher over two receipts to the driver's stop. Raises LinkError, OSError, AssertionError where the plug dies."""
@@ -125,20 +128,61 @@ class SmallBench(Bench):
         self.plug.run(5)
         self.expect_final()
 
+    def passes(self) -> bool:
+        """Whether a whole session passes; ends the plug."""
+        try:
+            self.session()
+            return True
+        except (LinkError, OSError, AssertionError):
+            return False
+        finally:
+            self.plug.kill()
+            self.server.close()
+
+
+class SmallBench(Small, Bench):
+    """A relay of the test's own."""
+
+
+class SmallMqttBench(Small, MqttBench):
+    """A relay's place behind a broker."""
+
 
 def session_passes(folder: Path, heap_kb: int, simulator: Path, tree: Path | None = None) -> bool:
-    """Whether a whole session passes on that heap."""
-    bench = None
+    """Whether a whole session passes on that heap, from a tree or the board's own."""
     try:
-        bench = SmallBench(folder, heap_kb, simulator, tree)
-        bench.session()
-        return True
-    except (LinkError, OSError, AssertionError):
+        bench = SmallBench(folder, BOARD, "x86", tree=tree, heap_kb=heap_kb, simulator=simulator)
+    except (LinkError, OSError):
+        return False
+    return bench.passes()
+
+
+def mqtt_session_passes(folder: Path, heap_kb: int, simulator: Path, secure: bool = False) -> bool:
+    """Whether it does over MQTT, with or without TLS."""
+    lines: tuple[str, ...] = ()
+    relay: dict[str, Any] = {}
+    listen: dict[str, str] | None = None
+    if secure:
+        Authority(folder).issue("broker")
+        lines = (f"certfile {folder}/broker.pem", f"keyfile {folder}/broker.key")
+        relay = {"tls": {"name": "broker", "ca": "authority.der"}}
+        listen = {"ca_certs": f"{folder}/authority.pem"}
+        (folder / "flash").mkdir()
+        shutil.copy(folder / "authority.der", folder / "flash")
+    broker = Mosquitto(folder, *lines)
+    listener = Listener(broker.port, listen)
+    try:
+        return SmallMqttBench(folder, broker.port, listener, BOARD, "x86", heap_kb=heap_kb, simulator=simulator, **relay).passes()
+    except (LinkError, OSError):
         return False
     finally:
-        if bench is not None:
-            bench.plug.kill()
-            bench.server.close()
+        listener.close()
+        broker.close()
+
+
+def tls_session_passes(folder: Path, heap_kb: int, simulator: Path) -> bool:
+    """Whether it does over MQTT with TLS."""
+    return mqtt_session_passes(folder, heap_kb, simulator, secure=True)
 
 
 def romfs_session_passes(folder: Path, heap_kb: int, simulator: Path) -> bool:
@@ -180,10 +224,16 @@ def heap_figures() -> Iterator[Figure]:
         simulator = compiled_simulator(Path(folder))
         whole, without = smallest(session_passes, simulator), smallest(sampler_passes, simulator)
         in_rom = smallest(romfs_session_passes, simulator)
+        by_mqtt, by_tls = (smallest(mqtt_session_passes, simulator), smallest(tls_session_passes, simulator)) if MOSQUITTO else (0, 0)
     yield Figure("heap: a whole session with its simulator", "KB", whole, HEAP_LIMIT_KB + without)
     yield Figure("heap: the simulator with a minimal sampler", "KB", without, without)
     yield Figure("heap: the firmware", "KB", whole - without, HEAP_LIMIT_KB)
     yield Figure("heap: the firmware, MicroPython built with ROMFS", "KB", in_rom - without, HEAP_LIMIT_KB)
+    if MOSQUITTO:
+        yield Figure("heap: the firmware over MQTT", "KB", by_mqtt - without, HEAP_LIMIT_KB)
+        yield Figure("heap: the firmware over MQTT with TLS", "KB", by_tls - without, HEAP_LIMIT_KB)
+    else:
+        sys.stderr.write("no heap over MQTT: Mosquitto is not installed\n")
 
 
 def bus_ms(transfers: list[list[int]]) -> float:

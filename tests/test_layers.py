@@ -15,6 +15,7 @@ FIRMWARE = [
     ("plug.metering", "plug.wire", "plug.text", "plug.signing"),
     (
         "plug.terms",
+        "plug.relay",
         "plug.config",
         "plug.guard",
         "plug.voucher",
@@ -33,8 +34,9 @@ FIRMWARE = [
 HOST_TOOLS = [
     ("wattseal.errors", "wattseal.loopback"),
     ("wattseal.protocol",),
-    ("wattseal.store", "wattseal.gateway"),
+    ("wattseal.keys", "wattseal.store", "wattseal.gateway"),
     ("wattseal.relay",),
+    ("wattseal.driver",),
     ("wattseal.demo",),
     ("wattseal.cli",),
 ]

@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import sys
+from binascii import hexlify
 
 import esp32
 import machine
@@ -9,7 +11,7 @@ import network
 from machine import Pin
 from micropython import const
 
-from plug import board, config, device_key
+from plug import board, device_key
 from plug.clock import Clock
 from plug.commands import Commands
 from plug.crypto import eip712
@@ -69,6 +71,14 @@ def _open_thermometers():
     return tuple(Thermometer(board.PINS[key], table) if key in board.PINS else None for key in ("ntc_contact", "ntc_plug"))
 
 
+def _unload(*names):
+    """Give the heap of modules back that only start the plug: 5 KB."""
+    for name in names:
+        package, module = name.rsplit(".", 1)
+        delattr(sys.modules[package], module)
+        del sys.modules[name]
+
+
 def _random(limit):
     """Return a random number below `limit` from the hardware generator."""
     return int.from_bytes(os.urandom(4), "big") % limit
@@ -88,7 +98,10 @@ class App:
         machine.freq(FULL_SPEED_HZ)
         self._contactor = contactor
         self._clock = clock = Clock()
-        settings = config.load()
+        from plug.config import load
+        from plug.net.channel import open_channel
+
+        settings = load()
         nvs = esp32.NVS("wattseal")
         key = device_key.load(nvs)
         self._ledger = ledger = open_ledger(Journal(_find_partition()), key is not None)
@@ -123,7 +136,8 @@ class App:
         self._panel = Panel(board.PINS, guard, session, clock, settings.terms.needs_button)
         self._open_ms = self._sampled_ms = 0
         self._shown = None
-        wifi = WiFi(network.WLAN(network.STA_IF), settings.ssid, settings.password)
+        channel, needs_wifi = open_channel(settings.relay, hexlify(signer.address).decode(), clock)
+        wifi = WiFi(network.WLAN(network.STA_IF), settings.ssid, settings.password) if needs_wifi else None
         self._hello = {
             "type": "hello",
             "version": PROTOCOL_VERSION,
@@ -134,9 +148,12 @@ class App:
             "board": board.NAME,
             "rated_power_w": board.RATED_POWER_W,
         }
-        self._link = Link(settings.relay_host, settings.relay_port, wifi, clock, session, ledger, self._greeting, self._handle, self._link_beat)
-        self._commands = Commands(clock, session, guard, ledger, self._meter, enrolment, self._link.acknowledge, self._announce, self._reboot)
+        self._link = link = Link(channel, wifi, clock, session, ledger, self._greeting, self._handle, self._link_beat, lambda: guard.is_open, _random)
+        self._commands = Commands(
+            clock, session, guard, ledger, self._meter, enrolment, link.acknowledge, link.start_over, self._announce, self._reboot
+        )
         self._supervisor = None
+        _unload("plug.config", "plug.relay", "plug.net.channel")
 
     async def run(self):
         """Run until a task dies; the caller opens the contactor and resets."""
@@ -169,8 +186,8 @@ class App:
 
     # -- what the relay hears ----------------------------------------------------------------------------------------------------------
 
-    async def _handle(self, line):
-        return await self._commands.handle(line)
+    async def _handle(self, body):
+        return await self._commands.handle(body)
 
     def _link_beat(self):
         self._supervisor.beat("link")

@@ -17,6 +17,8 @@ PINS = {
     "button": 27,
     "led": 26,
     "plug_switch": 39,
+    "link_tx": 17,
+    "link_rx": 16,
 }
 CONTACTOR_ACTIVE_HIGH = True
 METER = {

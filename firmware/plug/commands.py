@@ -2,7 +2,7 @@
 
 from plug.errors import BadState, Malformed, MeterError, PlugError, UnknownType
 from plug.ledger import TAG_BYTES
-from plug.net.framing import decode
+from plug.net.framing import parse
 from plug.session import IDLE
 from plug.wire import check_keys, from_hex
 
@@ -10,15 +10,18 @@ _MAX_MA = 1_000_000
 
 
 class Commands:
-    """Handles lines. `acknowledge(session, sequence)` is the link's; `announce()` tells the relay where the plug stands; `reboot()` restarts it."""
+    """Handles messages. `acknowledge(session, sequence)` and `start_over()` are the link's; `announce()` tells the relay where the plug stands;
+    `reboot()` restarts it.
+    """
 
-    def __init__(self, clock, session, guard, ledger, meter, enrolment, acknowledge, announce, reboot):
+    def __init__(self, clock, session, guard, ledger, meter, enrolment, acknowledge, start_over, announce, reboot):
         self._clock = clock
         self._session = session
         self._guard = guard
         self._ledger = ledger
         self._meter = meter
         self._acknowledge = acknowledge
+        self._start_over = start_over
         self._announce = announce
         self._reboot = reboot
         self.refused = 0
@@ -37,13 +40,14 @@ class Commands:
             "settled": self._settled,
             "refused": self._refused,
             "ping": self._ping,
+            "greet": self._greet,
         }
 
-    async def handle(self, line):
-        """Return the replies to a line; what is wrong with it is one of them."""
+    async def handle(self, body):
+        """Return the replies to a message, given as its JSON; what is wrong with it is one of them."""
         session = None
         try:
-            message = decode(line)
+            message = parse(body)
             handler = self._handlers.get(message["type"])
             if handler is None:
                 raise UnknownType("this version knows no message {!r:.40}".format(message["type"]))
@@ -113,3 +117,7 @@ class Commands:
     def _ping(self, message):
         check_keys("ping", message, ("type",))
         return ({"type": "pong"},)
+
+    def _greet(self, message):
+        check_keys("greet", message, ("type",))
+        self._start_over()

@@ -5,6 +5,7 @@ import os
 from binascii import unhexlify
 
 from plug.errors import ConfigError, Malformed
+from plug.relay import Relay
 from plug.terms import NO_TERMS, Terms
 from plug.wire import check_keys, from_hex
 
@@ -14,7 +15,7 @@ _MAX_BRACKETS = 128  # more, nested, would exhaust the memory of the parser
 
 
 class Config:
-    """Checked settings: `ssid`, `password`, `relay_host`, `relay_port`, `chain_id`, `contract` and `host` (20 bytes or None), `terms` (Terms),
+    """Checked settings: `ssid`, `password`, `relay` (Relay), `chain_id`, `contract` and `host` (20 bytes or None), `terms` (Terms),
     `entropy` (32 bytes or None: the host's share of a key that is to be made).
     """
 
@@ -25,7 +26,7 @@ class Config:
                 keys += tuple(key for key in ("terms", "entropy") if key in settings)
             check_keys(PATH, settings, keys)
             check_keys("wifi", settings["wifi"], ("ssid", "password"))
-            check_keys("relay", settings["relay"], ("host", "port"))
+            self.relay = Relay(settings["relay"])
             self.contract = from_hex("contract", settings["contract"], 20)
             terms = settings.get("terms", NO_TERMS)
             self.terms = Terms(terms)
@@ -35,18 +36,12 @@ class Config:
         self.entropy = read_entropy(settings["entropy"]) if "entropy" in settings else None
         self.ssid = settings["wifi"]["ssid"]
         self.password = settings["wifi"]["password"]
-        self.relay_host = settings["relay"]["host"]
-        self.relay_port = settings["relay"]["port"]
         self.chain_id = settings["chain_id"]
         if type(self.chain_id) is not int or self.chain_id < 1:
             raise ConfigError(f"chain_id: not a positive integer: {self.chain_id!r:.40}")
-        if type(self.relay_port) is not int or not 0 < self.relay_port < 65536:
-            raise ConfigError(f"relay: port is not 1..65535: {self.relay_port!r:.40}")
         for name in ("ssid", "password"):
             if not isinstance(getattr(self, name), str):
                 raise ConfigError(f"wifi: {name} is not a text")
-        if not _is_ipv4(self.relay_host):
-            raise ConfigError(f"relay: host is not an IPv4 address: {self.relay_host!r:.60}; looking up a name would stop the plug for seconds")
 
 
 def read_entropy(text):
@@ -58,11 +53,6 @@ def read_entropy(text):
     if len(entropy) != 32:
         raise ConfigError("entropy: not 64 hex digits: `openssl rand -hex 32` makes some")
     return entropy
-
-
-def _is_ipv4(text):
-    parts = text.split(".") if isinstance(text, str) else ()
-    return len(parts) == 4 and all(part.isdigit() and len(part) <= 3 and int(part) < 256 for part in parts)
 
 
 def load():

@@ -49,6 +49,12 @@ class BadFrame(PlugError):
     code = "bad_frame"
 
 
+class BrokerError(PlugError):
+    """The MQTT broker refuses the plug, shows a wrong certificate, or breaks the protocol."""
+
+    code = "broker"
+
+
 class Malformed(PlugError):
     """A message or a typed structure has a wrong, missing or extra field."""
 

@@ -25,7 +25,7 @@ from plug.typed_data import (
     GRACE_S,
 )
 from plug.voucher import Voucher, check_stop
-from plug.wire import check_keys, from_hex, to_hex
+from plug.wire import check_keys, from_hex, session_message, to_hex
 
 IDLE = "idle"
 AUTHORISED = "authorised"
@@ -434,8 +434,3 @@ class Session:
             return None
         tag, document, receipt = running
         return tag, session_message(to_hex(self.voucher.session), document), receipt
-
-
-def session_message(session, document):
-    """Return the `session` message of a session (hex) whose document holds voucher and signature."""
-    return {"type": "session", "session": session, "voucher": document["voucher"], "signature": document["signature"]}

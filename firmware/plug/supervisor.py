@@ -46,6 +46,8 @@ class Supervisor:
                     except asyncio.CancelledError:  # would pass for an orderly end further up
                         pass
                     raise TaskDied(f"task {name} has ended: it must not; the plug restarts")
+            if self.late() is not None:
+                await asyncio.sleep_ms(0)  # where something has blocked them all (a TLS handshake), those that are due get their turn
             late = self.late()
             if late is not None:
                 self._alarm()

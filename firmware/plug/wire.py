@@ -44,3 +44,8 @@ def struct_from_wire(name, message):
 def struct_to_wire(name, values):
     """Return the JSON object of a Voucher, Receipt or Stop."""
     return {field: to_hex(values[field]) if kind in _LENGTHS else values[field] for kind, field in TYPES[name]}
+
+
+def session_message(session, document):
+    """Return the `session` message of a session (hex) whose document holds voucher and signature."""
+    return {"type": "session", "session": session, "voucher": document["voucher"], "signature": document["signature"]}

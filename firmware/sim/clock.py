@@ -25,6 +25,7 @@ if settings["control"]:
     from control import Control
 
     control = Control(settings["control"], world)
+rtc_ahead_s = 0  # of the time since it was switched on, as machine.RTC was set
 _speed = settings["speed"]
 _anchor_ms, _anchor_real_ms = 0, utime.ticks_ms()
 _looked_at_ms = _looks = 0

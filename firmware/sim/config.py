@@ -22,6 +22,8 @@ DEFAULTS = {
         "uart_id": 1,
         "uart_rx": 16,
         "uart_tx": 17,
+        "link_tx": 17,
+        "link_rx": 16,
         "cf_pin": 18,
         "cf1_pin": 19,
         "sel_pin": 23,
@@ -53,6 +55,7 @@ DEFAULTS = {
     "heat": {"ambient_mc": 25000, "contacts_uohm": 1000, "pins_uohm": 1000, "mk_per_w": 60000, "time_constant_ms": 300000},
     "secure_element": {"serial": "0123a1b2c3d4e5f6ee", "is_set_up": True},
     "wifi": {"connect_ms": 1500},
+    "link_line": "",
     "car": {},
 }
 

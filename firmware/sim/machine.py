@@ -1,5 +1,7 @@
 """MicroPython's `machine` as on the ESP32, over the simulated world: the parts of it that a plug needs."""
 
+import time
+
 import clock
 import process
 
@@ -115,6 +117,22 @@ class Pin:
             _world.drive(self.id, _latches.get(self.id, 0) if _modes[self.id] == Pin.OUT else None)
 
 
+class RTC:
+    """The clock of date and time, which begins in the year 2000. TLS on the unix port looks at the host's clock instead."""
+
+    def __init__(self, id=0):
+        if id != 0:
+            raise ValueError(f"RTC({id}) doesn't exist")
+
+    def datetime(self, fields=None):
+        """Return (year, month, day, weekday, hour, minute, second, microsecond), or set them."""
+        if fields is None:
+            year, month, day, hour, minute, second, weekday, _ = time.gmtime()
+            return (year, month, day, weekday, hour, minute, second, 0)
+        year, month, day, _, hour, minute, second, _ = fields
+        clock.rtc_ahead_s += time.mktime((year, month, day, hour, minute, second, 0, 0)) - time.time()
+
+
 class WDT:
     """The watchdog: once made it must be fed within each `timeout` milliseconds, or the process ends with status 4."""
 
@@ -145,3 +163,4 @@ if clock.settings["cpu_scale"]:
 
     cpu.charge_class(Pin, ("init", "value", "__call__", "irq"))
     cpu.charge_class(WDT, ("feed",))
+    cpu.charge_class(RTC, ("datetime",))

@@ -58,14 +58,14 @@ def sleep_us(microseconds):
 
 
 def time():
-    """Return seconds since 2000-01-01, which is when it was switched on."""
-    return clock.look() // 1000
+    """Return seconds since 2000-01-01, which is when it was switched on unless machine.RTC was set."""
+    return clock.look() // 1000 + clock.rtc_ahead_s
 
 
 def time_ns():
     """Return nanoseconds since 2000-01-01."""
     clock.look()
-    return clock.world.now_us * 1000
+    return clock.world.now_us * 1000 + clock.rtc_ahead_s * 1_000_000_000
 
 
 def gmtime(seconds=None):

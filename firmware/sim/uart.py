@@ -1,16 +1,21 @@
 """MicroPython's `machine.UART` as on the ESP32, with the metering IC's serial line on the port and pins that the settings wire to it.
 
-Bytes arrive one by one in their time; a receive buffer that is full loses what comes next. Sending takes its time too, and blocks nobody.
+Its bytes arrive one by one in their time; a receive buffer that is full loses what comes next. Sending takes its time too, and blocks nobody.
+Port 2 can be wired to a device of the host: there bytes come and go as the host has them, and asyncio can wait for them.
 """
+
+import io
 
 import clock
 
 _MIN_BUFFER, _BUFFER = 129, 256  # as the port has them: more than the hardware's FIFO, and its default
+_LINK_ID = 2
+_GET_FILENO = 10  # MP_STREAM_GET_FILENO
 
 _world = clock.world
 
 
-class UART:
+class UART(io.IOBase):
     """One port. `any`, `read`, `readinto`, `readline` never wait longer than `timeout`."""
 
     def __init__(self, id, baudrate=115200, bits=8, parity=None, stop=1, **named):
@@ -36,6 +41,11 @@ class UART:
         self._meter = _world.meter if is_meter else None
         self._hears = is_meter and self._rx == wiring["uart_rx"]
         self._reaches = is_meter and self._tx == wiring["uart_tx"]
+        self._line = None
+        if self._id == _LINK_ID and (self._tx, self._rx) == (wiring["link_tx"], wiring["link_rx"]) and clock.settings["link_line"]:
+            from line import Line
+
+            self._line = Line(clock.settings["link_line"])
         self._format = (baudrate, bits, parity, stop)
         if self._hears:
             _world.meter.listen(_world.now_us)
@@ -58,6 +68,8 @@ class UART:
 
     def readinto(self, buf, nbytes=None):
         """Fill a buffer with what has arrived; return how many bytes, or None."""
+        if self._line:
+            return self._line.readinto(buf)
         data = self.read(len(buf) if nbytes is None else min(nbytes, len(buf)))
         if data is None:
             return None
@@ -72,6 +84,8 @@ class UART:
 
     def write(self, buf):
         """Send bytes; return how many."""
+        if self._line:
+            return self._line.write(buf)
         if self._reaches and self._format == self._meter.FORMAT:
             faults = _world.bus_faults
             try:
@@ -83,6 +97,12 @@ class UART:
 
     def flush(self):
         """Wait until all is sent: the model takes it at once."""
+
+    def ioctl(self, request, argument):
+        """Give `select` something to wait for."""
+        if request == _GET_FILENO and self._line:
+            return self._line.fd
+        raise NotImplementedError("simulator: asyncio over the meter's UART")
 
     def _wait(self):
         end_ms = _world.now_ms + self._timeout_ms

@@ -192,6 +192,12 @@ class NoOffer(LinkError):
     code = "no_offer"
 
 
+class InSite(LinkError):
+    """The plug's budget is planned with those of the others behind its breaker."""
+
+    code = "in_site"
+
+
 class PlugRefused(LinkError):
     """The plug refused a voucher or a stop; `plug_code` is its own code (docs/protocol.md, "What the plug refuses")."""
 
@@ -201,6 +207,17 @@ class PlugRefused(LinkError):
         """Keep the plug's code and message as they came."""
         super().__init__(message)
         self.plug_code = plug_code
+
+
+class RelayRefused(LinkError):
+    """A relay, or the plug behind it, refused what its HTTP API was asked; `relay_code` is the code that it gave."""
+
+    code = "relay_refused"
+
+    def __init__(self, message: str, relay_code: str) -> None:
+        """Keep the code as it came."""
+        super().__init__(message)
+        self.relay_code = relay_code
 
 
 # -- disk, chain, settings ------------------------------------------------------------------------------------------------------------
@@ -229,6 +246,13 @@ class RpcError(GatewayError):
         """Keep the server's own error code, where it sent one."""
         super().__init__(message)
         self.rpc_code = rpc_code
+
+
+class TimeUp(GatewayError):
+    """The time limit of a whole question is over, whoever was slow. What was proven until then is kept, so asking again gets further."""
+
+    code = "time_up"
+    retry = True
 
 
 class ProofError(GatewayError):
@@ -298,6 +322,12 @@ class NotServed(GatewayError):
     """A JSON-RPC method, or a form of one, that the gateway does not answer because nothing proves the answer."""
 
     code = "not_served"
+
+
+class WalletError(WattsealError):
+    """A driver's wallet cannot be read or written, or cannot do what it is asked to. Nothing was signed or sent."""
+
+    code = "wallet"
 
 
 class ConfigError(WattsealError):

@@ -49,7 +49,7 @@ def run(main, chain, keys, tmp_path_factory):
 
     def run(command, *more, chain_id=CHAIN_ID, keystore="keystore.json", password="password", folder=addresses):
         pay = [] if command == "check" else ["--keystore", str(keys / keystore), "--password-file", str(keys / password)]
-        where = ["--rpc", chain.url, "--chain-id", str(chain_id), "--addresses", str(folder)]
+        where = ["--rpc", chain.url, "--chain-id", str(chain_id), "--trust-rpc", "--addresses", str(folder)]
         output = io.StringIO()
         with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
             code = main([*where, command, *pay, *more])
@@ -173,3 +173,10 @@ def test_what_the_contract_refuses_is_not_sent(book, run):
     assert code == 1
     assert "bad_terms" in output
     assert after == book
+
+
+def test_what_vouches_for_headers_has_to_be_said(main, chain, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["--rpc", chain.url, "--chain-id", str(CHAIN_ID), "check"])
+    assert ended.value.code == 2
+    assert "--beacon --simulated-beacon --trust-rpc is required" in capsys.readouterr().err

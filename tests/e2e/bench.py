@@ -42,13 +42,21 @@ def mutant(folder: Path, board: str, port: str, *edits: tuple[str, str, str]) ->
 class Bench:
     """A listening socket in the relay's place, and a plug that connects to it.
 
-    `settings` are the simulator's, `tree` the compiled firmware where it is not the board's own.
+    `settings` are the simulator's, `tree` the compiled firmware where it is not the board's own, `config` the keys of config.json beyond those
+    that every plug needs.
     """
 
     def __init__(
-        self, folder: Path, board: str = "desk_16a", port: str = "x64", settings: dict[str, Any] | None = None, tree: Path | None = None
+        self,
+        folder: Path,
+        board: str = "desk_16a",
+        port: str = "x64",
+        settings: dict[str, Any] | None = None,
+        tree: Path | None = None,
+        config: dict[str, Any] | None = None,
     ) -> None:
         self.folder = folder
+        self.config = config
         self.board = board
         self.port = port
         self.settings = settings or {}
@@ -64,7 +72,9 @@ class Bench:
         port = self.server.getsockname()[1]
         # On x86 all of the simulator, clock of the CPU included, needs more heap than what is left beside the firmware's.
         heap = "512k" if self.port == "x86" and self.settings else None
-        self.plug = SimulatedPlug(self.folder, self.board, self.port, CONTRACT, port, car=car, settings=settings, tree=self.tree, heap=heap)
+        self.plug = SimulatedPlug(
+            self.folder, self.board, self.port, CONTRACT, port, car=car, settings=settings, tree=self.tree, heap=heap, config=self.config
+        )
         if command:
             self.plug.ask(**command)
         self.accept()
@@ -94,12 +104,17 @@ class Bench:
     def send(self, **message: object) -> None:
         self.connection.sendall(framing.encode(message))
 
+    def receive(self) -> dict[str, Any]:
+        """Return the next message."""
+        line = self.lines.readline()
+        assert line, f"the plug hung up; see {self.plug.log.read_text()}"
+        message: dict[str, Any] = json.loads(line[9:])
+        return message
+
     def expect(self, kind: str) -> dict[str, Any]:
         """Return the next message of a type; others before it are passed over."""
         while True:
-            line = self.lines.readline()
-            assert line, f"the plug hung up before {kind}; see {self.plug.log.read_text()}"
-            message: dict[str, Any] = json.loads(line[9:])
+            message = self.receive()
             if message["type"] == "status":
                 self.status = message
             if message["type"] == "retired":

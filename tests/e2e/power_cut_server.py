@@ -17,7 +17,6 @@ from plug.crypto import secp256k1
 from plug.drivers.contactor import Contactor
 from plug.errors import PlugError
 from plug.ledger import CAPACITY, open_ledger
-from plug.net.framing import encode
 from plug.session import IDLE
 from plug.storage.journal import Journal
 from plug.wire import to_hex
@@ -135,7 +134,7 @@ async def _finish(utc):
     if session.state == IDLE:
         return state()
     tasks = [asyncio.create_task(app._meter_loop()), asyncio.create_task(app._session_loop())]
-    replies = await app._commands.handle(bytes(encode({"type": "end", "session": to_hex(session.voucher.session)})))
+    replies = await app._commands.handle(json.dumps({"type": "end", "session": to_hex(session.voucher.session)}).encode())
     for _ in range(100):
         await asyncio.sleep_ms(100)
         if session.state == IDLE or any(task.done() for task in tasks):

@@ -20,9 +20,57 @@ def terms(**keys):
 
 def test_a_good_one_is_read():
     read = config.Config(GOOD)
-    assert (read.ssid, read.password, read.relay_host, read.relay_port, read.chain_id) == ("a", "b", "192.0.2.10", 7140, 1)
+    assert (read.ssid, read.password, read.relay.link, read.relay.host, read.relay.port, read.chain_id) == ("a", "b", "tcp", "192.0.2.10", 7140, 1)
     assert (read.contract, read.host) == (b"\x11" * 20, None)
     assert config.Config(terms(host="0x" + "22" * 20)).host == b"\x22" * 20
+
+
+def mqtt(**keys):
+    return changed(relay=dict({"link": "mqtt", "host": "192.0.2.10", "port": 8883}, **keys))
+
+
+def test_a_link_of_each_kind_is_read():
+    assert config.Config(changed(relay=dict(GOOD["relay"], link="tcp"))).relay.link == "tcp"
+    assert config.Config(changed(relay={"link": "serial"})).relay.link == "serial"
+    relay = config.Config(mqtt()).relay
+    assert (relay.link, relay.host, relay.port, relay.user, relay.password, relay.tls) == ("mqtt", "192.0.2.10", 8883, None, None, None)
+    relay = config.Config(mqtt(user="u", password="p", tls={"ca": "ca.der", "name": "broker"})).relay
+    assert (relay.user, relay.password, relay.tls) == ("u", "p", {"ca": "ca.der", "cert": None, "key": None, "name": "broker"})
+    tls = {"ca": "ca.der", "cert": "plug.der", "key": "plug.key", "name": "broker"}
+    assert config.Config(mqtt(tls=tls)).relay.tls == tls
+
+
+def test_each_wrong_value_of_a_link_is_named():
+    for settings, name in (
+        (changed(relay=[]), "relay"),
+        (changed(relay={"link": "usb", "host": "1.2.3.4", "port": 1}), "usb"),
+        (changed(relay={"link": ["mqtt"], "host": "1.2.3.4", "port": 1}), "link"),
+        (changed(relay={"link": "mqtt", "host": "1.2.3.4"}), "port"),
+        (changed(relay={"link": "tcp", "host": "1.2.3.4", "port": 1, "user": "u", "password": "p"}), "relay"),
+        (changed(relay={"link": "serial", "host": "1.2.3.4", "port": 1}), "relay"),
+        (mqtt(host="broker.example"), "broker.example"),
+        (mqtt(topic="x"), "relay"),
+        (mqtt(user="u"), "password"),
+        (mqtt(password="p"), "user"),
+        (mqtt(user="", password="p"), "user"),
+        (mqtt(user="u", password="p" * 257), "password"),
+        (mqtt(user="u", password=5), "password"),
+        (mqtt(tls=True), "tls"),
+        (mqtt(tls={"name": "broker"}), "ca"),
+        (mqtt(tls={"ca": "ca.der"}), "name"),
+        (mqtt(tls={"ca": "ca.der", "name": "broker", "more": 1}), "tls"),
+        (mqtt(tls={"ca": "ca.der", "name": "broker", "cert": "plug.der"}), "key"),
+        (mqtt(tls={"ca": "../ca.der", "name": "broker"}), "../ca.der"),
+        (mqtt(tls={"ca": "", "name": "broker"}), "ca"),
+        (mqtt(tls={"ca": "ca.der", "name": 5}), "name"),
+    ):
+        error = raises(ConfigError, config.Config, settings)
+        assert name in str(error), (settings, str(error))
+
+
+def test_no_secret_of_a_link_is_shown():
+    for settings in (mqtt(user="u", password="hunter2" * 40), mqtt(password="hunter2")):
+        assert "hunter2" not in str(raises(ConfigError, config.Config, settings))
 
 
 def test_each_wrong_value_is_named():

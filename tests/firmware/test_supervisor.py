@@ -1,6 +1,7 @@
 """Tasks that die, hang or end: noticed, and the watchdog starves."""
 
 import asyncio
+import time
 
 from plug.errors import TaskDied
 from plug.supervisor import Supervisor
@@ -96,4 +97,26 @@ async def test_the_watchdog_is_fed_only_while_all_beat():
     bench.supervisor.start("end", end(), 1 << 40)
     assert isinstance(await bench.until_it_stops(), TaskDied)
     assert bench.watchdog.fed >= 1
+    assert bench.alarms == 0
+
+
+async def test_a_loop_that_something_blocked_is_no_silent_task():
+    """A TLS handshake computes for longer than a task may be silent; the supervisor, due first, lets the others speak."""
+    bench = Bench()
+
+    async def steady():
+        while True:
+            bench.supervisor.beat("steady")
+            await asyncio.sleep_ms(270)
+
+    async def blocking():
+        await asyncio.sleep_ms(230)
+        bench.clock.now_ms += 5_000
+        time.sleep_ms(80)
+        await asyncio.sleep_ms(200)
+
+    bench.supervisor.start("steady", steady(), 1_000)
+    bench.supervisor.start("blocking", blocking(), 1 << 40)
+    error = await bench.until_it_stops()
+    assert "blocking has ended" in str(error), error
     assert bench.alarms == 0

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, decode_ds
 from cryptography.hazmat.primitives.hashes import SHA256
 from eth_hash.auto import keccak
 from wattseal.errors import GatewayError, SubmissionError
-from wattseal.gateway.types import SessionState, Settlement
+from wattseal.gateway.settlements import Step
+from wattseal.gateway.types import Claim, SessionState, Settlement
 from wattseal.protocol import framing, ocmf, signatures
 from wattseal.protocol.eip712 import domain_separator
 from wattseal.protocol.messages import Receipt, ReceiptMessage, SessionMessage, Stop, StopMessage, Voucher, VoucherMessage, due, to_hex
@@ -24,9 +25,10 @@ from wattseal.protocol.typed_data import FLAG_CHAIN_CLOCK, FLAG_FINAL
 from wattseal.relay.links import Timings
 from wattseal.relay.links.tcp import PlugServer
 from wattseal.relay.service import Relay
+from wattseal.relay.settle_policy import SettlePolicy
 from wattseal.store import Store
 
-from tests.host_tools.postgresql import Cluster, cluster, why_not
+from tests.postgresql import Cluster, cluster, why_not
 
 NONE, OPEN, CLOSED = 0, 1, 2
 PATIENCE_S = 10
@@ -155,6 +157,8 @@ class Actors:
 class FakeGateway:
     """A chain that needs no node. Thread-safe, since the relay calls it from worker threads."""
 
+    sender = b"\x99" * 20
+
     def __init__(self) -> None:
         self.head = Actors.now + 30 * 86_400
         self.states: dict[bytes, SessionState] = {}
@@ -173,18 +177,25 @@ class FakeGateway:
             self.calls += 1
             return self.states.get(session, SessionState(NONE, 0))
 
-    def settle(self, voucher: Voucher, receipt: Receipt, plug_signature: bytes) -> Settlement:
+    def base_fee_wei(self) -> int:
+        return 10**9
+
+    def settle_many(self, claims: Sequence[Claim]) -> list[Step]:
+        return [self._settle(claim) for claim in claims]
+
+    def _settle(self, claim: Claim) -> Step:
+        voucher, receipt = claim.voucher, claim.receipt
         with self._lock:
             self.calls += 1
             if self.failures:
-                raise self.failures.pop(0)
+                return self.failures.pop(0)
             if receipt.session not in self.states:
-                raise SubmissionError("the session is not open yet")
+                return SubmissionError("the session is not open yet")
             before = self.states[receipt.session].paid
             total = due(voucher, receipt)
             self.states[receipt.session] = SessionState(NONE, 0) if receipt.final else SessionState(OPEN, total)
             self.settled.append(receipt)
-            return Settlement(b"\x11" * 32, 12, b"\x22" * 32, 41_804, total - before, total, True)
+            return Settlement(b"\x11" * 32, 12, b"\x22" * 32, 41_804, total - before, total, proof_verified=True, final=True)
 
     def open(self, session: bytes) -> None:
         with self._lock:
@@ -230,11 +241,11 @@ class ScriptedPlug:
 class RunningRelay:
     """A relay with real sockets and a real store."""
 
-    def __init__(self, store: Store, gateway: FakeGateway, actors: Actors, timings: Timings) -> None:
+    def __init__(self, store: Store, gateway: FakeGateway, actors: Actors, timings: Timings, policy: SettlePolicy | None = None) -> None:
         self.store = store
         self.gateway = gateway
         self.actors = actors
-        self.relay = Relay(actors.chain_id, actors.contract, store, gateway, timings)
+        self.relay = Relay(actors.chain_id, actors.contract, store, gateway, timings, policy or SettlePolicy())
         self.server = PlugServer(actors.chain_id, actors.contract, self.relay, timings)
         self.address = ("", 0)
         self._plugs: list[ScriptedPlug] = []
@@ -298,7 +309,7 @@ def where(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return str(tmp_path / "relay.sqlite")
     running: Cluster = request.getfixturevalue("postgresql")
-    return running.new_database()
+    return running.empty_database()
 
 
 @pytest.fixture
@@ -322,8 +333,13 @@ def timings() -> Timings:
 
 
 @pytest.fixture
-async def running(tmp_path: Path, gateway: FakeGateway, actors: Actors, timings: Timings) -> AsyncIterator[RunningRelay]:
+def policy() -> SettlePolicy:
+    return SettlePolicy()
+
+
+@pytest.fixture
+async def running(tmp_path: Path, gateway: FakeGateway, actors: Actors, timings: Timings, policy: SettlePolicy) -> AsyncIterator[RunningRelay]:
     store = Store(tmp_path / "relay.sqlite")
-    async with RunningRelay(store, gateway, actors, timings) as relay:
+    async with RunningRelay(store, gateway, actors, timings, policy) as relay:
         yield relay
     store.close()

@@ -43,7 +43,7 @@ def mutants() -> list[Mutant]:
     """Return every mutant of the tables in this folder."""
     return [
         Mutant(*row)
-        for name in ("guard", "drivers", "meters", "session", "keys", "secure_element")
+        for name in ("guard", "drivers", "meters", "session", "keys", "secure_element", "net")
         for row in _module(Path(__file__).with_name(f"{name}.py")).MUTANTS
     ]
 

@@ -337,11 +337,4 @@ MUTANTS = (
         "",
         "test_supervisor.py::test_the_watchdog_is_fed_only_while_all_beat",
     ),
-    (
-        "frame: any CRC will do",
-        "net/framing.py",
-        'if line[:8] != b"%08x" % crc32(body):',
-        "if False:",
-        "net/test_framing.py::test_damage_is_seen",
-    ),
 )

@@ -1,14 +1,15 @@
-"""`wattseal plug`: a plug's key, asked of the relay's HTTP API."""
+"""`wattseal plug`: a plug's key, asked of the relay's HTTP API, and its password at an MQTT broker."""
 
 import json
 import re
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from wattseal.errors import LinkError
 
-app = typer.Typer(help="Look at a plug's key and have it enrolled.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Look at a plug's key, have it enrolled, let it in at a broker.", no_args_is_help=True, rich_markup_mode=None)
 
 Plug = Annotated[str, typer.Argument(help="The plug's address, 0x and 40 hex digits.")]
 Api = Annotated[str, typer.Option(help="The relay's HTTP API.")]
@@ -35,14 +36,31 @@ def enrol(
     _show(_ask("POST", api, plug, "enrolments", {"epoch": epoch}), as_json)
 
 
+@app.command()
+def mqtt_user(plug: Plug, users: Annotated[Path, typer.Option(help="Password file of --mqtt-users or of Mosquitto; made if missing.")]) -> None:
+    """Give a plug a new password at the broker and print it, once: it belongs into `relay` of the plug's config.json.
+
+    The file keeps a hash only. A relay that is the broker itself reads the file when it starts, Mosquitto also on SIGHUP.
+    """
+    from wattseal.relay.links.users import make_user
+
+    user = _address(plug)[2:]
+    typer.echo(json.dumps({"user": user, "password": make_user(users, user)}))
+
+
+def _address(plug: str) -> str:
+    if not re.fullmatch(r"0x[0-9a-fA-F]{40}", plug):
+        raise typer.BadParameter(f"{plug!r} is not 0x and 40 hex digits")
+    return plug.lower()
+
+
 def _ask(method: str, api: str, plug: str, what: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
     """Return the API's answer. Raises LinkError with the relay's own words where it refuses."""
     import httpx
 
-    if not re.fullmatch(r"0x[0-9a-fA-F]{40}", plug):
-        raise typer.BadParameter(f"{plug!r} is not 0x and 40 hex digits")
+    address = _address(plug)
     try:
-        response = httpx.request(method, f"{api.rstrip('/')}/plugs/{plug.lower()}/{what}", json=body, timeout=_TIMEOUT_S)
+        response = httpx.request(method, f"{api.rstrip('/')}/plugs/{address}/{what}", json=body, timeout=_TIMEOUT_S)
         answer: Any = response.json()
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         raise LinkError(f"no answer from the relay at {api}: {error!r}; is it running, and is this its --api?") from error

@@ -2,39 +2,53 @@
 
 import asyncio
 import contextlib
+import inspect
 import ipaddress
 import json
 import logging
 import os
-import re
 import signal
+import socket
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
 
 import typer
 
-from wattseal.cli import chain_options, serving
-from wattseal.errors import ConfigError
-from wattseal.protocol import signatures
+from wattseal.cli import serving
+from wattseal.relay.settings import PREFIX, RelaySettings, read_key, shown
+from wattseal.relay.settings_reading import WrongSettings, load, option_of
 
 if TYPE_CHECKING:
-    from wattseal.relay.chain import Gateway
-    from wattseal.relay.links import Timings
-    from wattseal.relay.service import Relay
+    from starlette.applications import Starlette
 
-KEY_VARIABLE = "WATTSEAL_RELAY_KEY"
-RPC_VARIABLE = "WATTSEAL_RELAY_RPC"  # addresses often hold a key, which other users must not see in the process list
+    from wattseal.gateway.transaction_log import TransactionLog
+    from wattseal.relay.chain import Gateway
+    from wattseal.relay.health import Health
+    from wattseal.relay.service import Relay
 
 EXAMPLES = """
 Examples:
 
   export WATTSEAL_RELAY_KEY=0x... WATTSEAL_RELAY_RPC="https://one.example/KEY https://two.example"
 
-  wattseal relay --store relay.sqlite --contract 0x... --chain-id 1 --beacon https://beacon.example --light-client-store mainnet.store
-  --checkpoint 0x... (the first time)
+  wattseal relay --store relay.sqlite --contract 0x... --chain-id 1 --beacon https://... --light-client-store mainnet.store --checkpoint 0x...
+
+  (the next time without --checkpoint: the store knows)
+
+  wattseal relay --config /etc/wattseal/relay.toml --key-file relay.key --key-password-file password (in place of WATTSEAL_RELAY_KEY)
+
+  wattseal relay --settle-batch 100 --settle-wait 600 --max-base-fee 5 ... (a fleet's way to settle)
+
+  wattseal plug mqtt-user 0x... --users users && wattseal relay ... --mqtt-listen 0.0.0.0:1883 --mqtt-users users (plugs by MQTT)
+
+  WATTSEAL_RELAY_MQTT_PASSWORD=... wattseal relay ... --broker mqtts://broker.example --mqtt-user relay --mqtt-ca ca.pem
+
+  wattseal relay ... --broker mqtts://broker.example --mqtt-cert relay.pem --mqtt-key relay.key --shards 00-7f
+
+  wattseal relay ... --serial /dev/ttyUSB0 (a plug on a cable)
 
   wattseal relay --store relay.sqlite --contract 0x... --chain-id 31337 --rpc http://127.0.0.1:8545 --simulated-beacon http://127.0.0.1:8548
 
@@ -46,110 +60,102 @@ Exit codes: 0 stopped in order, 1 cannot start (one line on stderr says why), 2 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class RelaySettings:
-    """Where to listen (host and port, 0 for any free one), what to serve and where to keep it."""
-
-    listen: tuple[str, int]
-    api: tuple[str, int]
-    store: Path
-    chain_id: int
-    contract: bytes
-    timings: "Timings"
-
-
-def _contract(text: str) -> bytes:
-    if not re.fullmatch(r"0x[0-9a-fA-F]{40}", text):
-        raise typer.BadParameter(f"{text!r} is not 0x and 40 hex digits")
-    return bytes.fromhex(text[2:])
-
-
-def _secret() -> bytes:
-    text = os.environ.get(KEY_VARIABLE)
-    if not text:
-        raise ConfigError(f"{KEY_VARIABLE} is not set: put the key that pays for settlements there, 0x and 64 hex digits")
-    if not re.fullmatch(r"0x[0-9a-fA-F]{64}", text):
-        raise ConfigError(f"{KEY_VARIABLE} is not 0x and 64 hex digits (it has {len(text)} characters)")
-    secret = bytes.fromhex(text[2:])
-    try:
-        signatures.address(secret)
-    except ValueError as error:
-        raise ConfigError(f"{KEY_VARIABLE} is no secp256k1 key: it must be above 0 and below the group order") from error
-    return secret
+def _with_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command an option for --config and for each setting that is not a table; all are texts, which the settings check."""
+    parameters = {"config": Annotated[Path | None, typer.Option(envvar=PREFIX + "CONFIG", help="TOML file with settings (docs/operations.md).")]}
+    for name, field in RelaySettings.model_fields.items():
+        if name == "sites":
+            continue
+        default = "" if field.is_required() or field.default in (None, (), False) else f" [default: {shown(field.default)}]"
+        option = typer.Option(option_of(name), help=f"{field.description}{default}", show_default=False)
+        is_list = get_origin(field.annotation) is tuple and get_args(field.annotation)[-1] is ...
+        kind = bool if field.annotation is bool else list[str] if is_list else str
+        parameters[name] = Annotated[kind | None, option]
+    of = inspect.Parameter
+    command.__signature__ = inspect.Signature([of(name, of.KEYWORD_ONLY, default=None, annotation=kind) for name, kind in parameters.items()])  # type: ignore[attr-defined]
+    command.__annotations__ = parameters | {"return": None}
+    return command
 
 
-def relay(
-    store: Annotated[Path, typer.Option(help="SQLite file for vouchers, receipts and settlements; made if missing.")],
-    rpc: Annotated[list[str], typer.Option(envvar=RPC_VARIABLE, help=chain_options.RPC_HELP)],
-    contract: Annotated[str, typer.Option(help="Address of Wattseal.vy.")],
-    chain_id: chain_options.ChainId,
-    beacon: chain_options.Beacon = None,
-    light_client_store: chain_options.LightClientStore = None,
-    checkpoint: chain_options.Checkpoint = None,
-    simulated_beacon: chain_options.SimulatedBeacon = None,
-    trust_rpc: chain_options.TrustRpc = False,
-    timeout: chain_options.Timeout = 10,
-    listen: Annotated[str, typer.Option(help="Where plugs connect, HOST:PORT. Plugs on the LAN need 0.0.0.0:7140.")] = "127.0.0.1:7140",
-    api: Annotated[str, typer.Option(help="Where the HTTP API listens, HOST:PORT.")] = "127.0.0.1:7141",
-    poll: Annotated[float, typer.Option(min=0.01, help="Seconds between two looks at the chain.")] = 1,
-    ping: Annotated[float, typer.Option(min=0.01, help="Seconds between two pings to a plug.")] = 60,
-    time_every: Annotated[float, typer.Option(min=0.01, help="Seconds between two time messages to a plug.")] = 600,
-) -> None:
+@_with_options
+def relay(config: Path | None, **options: Any) -> None:
     """Take receipts from plugs, verify, store and acknowledge them, and have them paid.
 
     What the chain's servers say is believed only with its proof; one of --beacon, --simulated-beacon and --trust-rpc says what vouches
     for headers. A server that is caught lying is named in the log and not asked again.
 
-    The key that pays for gas comes from the environment variable WATTSEAL_RELAY_KEY. When everything listens, one line of JSON goes to
-    stdout: {"ready": true, "listen": "127.0.0.1:7140", "api": "127.0.0.1:7141"}. The log goes to stderr, one JSON object a line.
-    SIGTERM or SIGINT stop the relay in order.
+    Each option may also be a key of the file that --config names, and a variable: --chain-id is chain_id there and WATTSEAL_RELAY_CHAIN_ID.
+    An option goes before a variable, a variable before the file. `wattseal config check FILE` says what is wrong with one.
+
+    The key that pays for gas comes from an encrypted file, or from the environment variable WATTSEAL_RELAY_KEY. Several relays may share a
+    store on PostgreSQL, each with a key of its own. When everything listens, one line of JSON goes to stdout:
+    {"ready": true, "listen": "127.0.0.1:7140", "api": "127.0.0.1:7141"}. The log goes to stderr, one JSON object a line.
+    With --mqtt-listen its address is there as "mqtt_listen", with --drivers theirs as "drivers". SIGTERM or SIGINT stop the relay in order.
     """
-    addresses = serving.address(listen), serving.address(api)
-    contract_address = _contract(contract)
-    chain_settings = chain_options.settings(chain_id, rpc, beacon, light_client_store, checkpoint, simulated_beacon, trust_rpc, timeout)
-    secret = _secret()
+    try:
+        settings = load({name: value or None for name, value in options.items()}, config)
+    except WrongSettings as error:
+        if error.of_options:
+            raise typer.BadParameter(str(error)) from error
+        raise
+    secret = read_key(settings)
+    limits = settings.limits
 
     from wattseal.gateway.client import Gateway
     from wattseal.gateway.connect import connect
-    from wattseal.relay.links import Timings
+    from wattseal.gateway.settlements import Finality
 
     serving.log_to_stderr()
-    chain = connect(chain_settings)
+    chain = connect(settings.chain)
     _log.info("the chain is read", extra={"basis": chain.basis, "upstreams": [upstream.name for upstream in chain.upstreams.all]})
-    timings = Timings(poll_s=poll, ping_s=ping, time_s=time_every)
-    settings = RelaySettings(*addresses, store, chain_id, contract_address, timings)
-    asyncio.run(run(settings, Gateway(chain, contract_address, secret)))
+    finality = Finality(settings.counts)
+    asyncio.run(run(settings, lambda log: Gateway(chain, settings.contract, secret, log=log, limits=limits, finality=finality)))
     sys.stdout.flush()
     # A gateway call may still wait minutes for the chain and would hold up the exit. It is safe to cut off and to repeat.
     os._exit(0)
 
 
-async def run(settings: RelaySettings, gateway: "Gateway") -> None:
-    """Run a relay until SIGTERM or SIGINT. Raises StoreError, ConfigError or LinkError where it cannot start."""
-    from wattseal.relay.links.tcp import PlugServer
+async def run(settings: RelaySettings, gateway: Callable[["TransactionLog"], "Gateway"]) -> None:
+    """Run a relay until SIGTERM or SIGINT; `gateway` makes one that logs its transactions in the relay's store.
+
+    Raises StoreError, ConfigError or LinkError where it cannot start.
+    """
+    from wattseal.relay.health import Health
+    from wattseal.relay.links.running import links
+    from wattseal.relay.retention import Forgetting
     from wattseal.relay.service import Relay
     from wattseal.store import Store
 
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    with contextlib.closing(Store(settings.store)) as store:
+    with contextlib.closing(Store(settings.store, max_plugs=settings.max_plugs)) as store:
         store.bind(settings.chain_id, settings.contract)
-        service = Relay(settings.chain_id, settings.contract, store, gateway, settings.timings)
-        server = PlugServer(settings.chain_id, settings.contract, service, settings.timings)
+        service = Relay(settings.chain_id, settings.contract, store, gateway(store), settings.timings, settings.policy, settings.planned_sites())
+        forgetting = asyncio.create_task(Forgetting(store, settings.keep_interim_days, settings.keep_sessions_days).run())
+        health = Health()
+        health.add("store", service.check_store)
+        health.add("chain", partial(service.check_head, settings.head_age_s))
         try:
-            listen = await server.start(*settings.listen)
-            await _serve(service, settings.api, stopped, lambda api: _say_ready(listen, api))
+            async with links(settings.links(), settings.chain_id, settings.contract, service, settings.timings, health.add) as addresses:
+                await _serve(service, health, settings, stopped, lambda bound: _say_ready({**addresses, **bound}))
+                serving.notify("STOPPING=1")
         finally:
-            await server.close()
+            forgetting.cancel()
             service.close()
 
 
-async def _serve(service: "Relay", api: tuple[str, int], stopped: asyncio.Event, ready: Callable[[tuple[str, int]], None]) -> None:
-    """Serve the API and settle until `stopped`, or until one of the two fails, whose error is raised."""
+async def _serve(
+    service: "Relay",
+    health: "Health",
+    settings: RelaySettings,
+    stopped: asyncio.Event,
+    ready: Callable[[dict[str, tuple[str, int]]], None],
+) -> None:
+    """Serve the API, its drivers' part where that has an address, and settle until `stopped`, or until one of them fails, whose error is raised."""
     import uvicorn
 
-    from wattseal.relay.api import make_app
+    from wattseal.relay.api import make_app, make_drivers_app
 
     class ApiServer(uvicorn.Server):
         @contextlib.contextmanager
@@ -157,25 +163,37 @@ async def _serve(service: "Relay", api: tuple[str, int], stopped: asyncio.Event,
             """Leave the signals to the relay."""
             yield
 
-    listener = serving.listener(*api, "--api")
-    address = listener.getsockname()[:2]
-    app = make_app(service, loopback_only=ipaddress.ip_address(address[0]).is_loopback)
-    http = ApiServer(uvicorn.Config(app, lifespan="off", log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=5))
-    answering = asyncio.create_task(http.serve(sockets=[listener]))
+    def serve(make: Callable[..., "Starlette"], listener: socket.socket) -> tuple[ApiServer, asyncio.Task[None]]:
+        app = make(service, loopback_only=ipaddress.ip_address(listener.getsockname()[0]).is_loopback)
+        config = uvicorn.Config(
+            app, lifespan="off", log_config=None, access_log=False, server_header=False, limit_concurrency=256, timeout_graceful_shutdown=5
+        )
+        server = ApiServer(config)
+        return server, asyncio.create_task(server.serve(sockets=[listener]))
+
+    listeners = {"api": serving.listener(*settings.api, "--api")}
+    if settings.drivers is not None:
+        listeners["drivers"] = serving.listener(*settings.drivers, "--drivers")
+    servers = [serve(partial(make_app, health=health) if name == "api" else make_drivers_app, listener) for name, listener in listeners.items()]
+    answering = [task for _, task in servers]
     settling = asyncio.create_task(service.settler.run())
+    sharing = asyncio.create_task(service.sites.run())
     waiting = asyncio.create_task(stopped.wait())
     try:
-        ready(address)
-        ended, _ = await asyncio.wait({answering, settling, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        ready({name: listener.getsockname()[:2] for name, listener in listeners.items()})
+        ended, _ = await asyncio.wait({*answering, settling, sharing, waiting}, return_when=asyncio.FIRST_COMPLETED)
         for task in ended:
             task.result()
     finally:
         settling.cancel()
+        sharing.cancel()
         waiting.cancel()
-        http.should_exit = True
-        await answering
+        for server, _ in servers:
+            server.should_exit = True
+        await asyncio.gather(*answering)
 
 
-def _say_ready(listen: tuple[str, int], api: tuple[str, int]) -> None:
-    sys.stdout.write(json.dumps({"ready": True, "listen": serving.written(listen), "api": serving.written(api)}) + "\n")
+def _say_ready(addresses: Mapping[str, tuple[str, int]]) -> None:
+    sys.stdout.write(json.dumps({"ready": True, **{name: serving.written(address) for name, address in addresses.items()}}) + "\n")
     sys.stdout.flush()
+    serving.notify("READY=1")

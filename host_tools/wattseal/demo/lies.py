@@ -23,6 +23,13 @@ class Forged(StrEnum):
     HEADER = "header"
 
 
+REFUSED_BY = {
+    Forged.RECEIPT: "the block's receipts do not give the receipts root of a header that the simulated sync committee signed",
+    Forged.BALANCE: "the proof does not lead there from the state root of a header that the simulated sync committee signed",
+    Forged.HEADER: "it is not the header whose hash the simulated sync committee signed",
+}
+
+
 def lie(forged: Forged, host: bytes, tell: Callable[[str], None]) -> Lie:
     """Return the lie about one kind of answer; `tell` gets each forgery in words. `host` is whose balance is forged."""
 
@@ -40,10 +47,8 @@ def lie(forged: Forged, host: bytes, tell: Callable[[str], None]) -> Lie:
             for entry in result["storageProof"]:
                 value = int(entry["value"], 16)
                 if value and int(entry["key"], 16) == balance_slot(host, NATIVE_COIN):
-                    forged = value | 0x7F << value.bit_length() // 8 * 8  # of the same length or a byte more: a leaf that can be read
-                    old, new = (rlp_strict.encode(rlp_strict.encode(number)).hex() for number in (value, forged))
-                    entry |= {"value": to_hex(forged), "proof": [node.replace(old, new) for node in entry["proof"]]}
-                    tell(f"the host's balance: {forged} wei, where it is {value}")
+                    entry |= {"value": to_hex(10 * value), "proof": [*entry["proof"][:-1], _leaf(entry["proof"][-1], 10 * value)]}
+                    tell(f"the host's balance: {10 * value} wei, where it is {value}")
         return result
 
     def header(method: str, params: list[Any], result: Any) -> Any:
@@ -55,3 +60,9 @@ def lie(forged: Forged, host: bytes, tell: Callable[[str], None]) -> Lie:
         return result
 
     return {Forged.RECEIPT: receipt, Forged.BALANCE: balance, Forged.HEADER: header}[forged]
+
+
+def _leaf(node: str, value: int) -> str:
+    """Return a leaf of a storage trie with another value."""
+    path = rlp_strict.decode(bytes.fromhex(node[2:]))[0]
+    return to_hex(rlp_strict.encode([path, rlp_strict.encode(value)]))

@@ -64,7 +64,7 @@ def lying_upstream(behind: str) -> Iterator[LyingUpstream]:
     server.daemon_threads = True
     server.block_on_close = False  # the gateway keeps its connections open
     upstream = LyingUpstream(f"http://127.0.0.1:{server.server_port}", behind)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:
         yield upstream

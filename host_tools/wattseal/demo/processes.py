@@ -31,6 +31,8 @@ _PINS = {
     "i2c_sda": "i2c_sda",
     "uart_tx": "uart_tx",
     "uart_rx": "uart_rx",
+    "link_tx": "link_tx",
+    "link_rx": "link_rx",
     "signer_scl": "signer_scl",
     "signer_sda": "signer_sda",
     "cf_pin": "pulse_power",
@@ -139,7 +141,11 @@ class Chain(Process):
 
     def fund(self, address: bytes, wei: int) -> None:
         """Give an account money: by a transaction, since anvil_setBalance changes the state behind a header that is signed already."""
-        self.rpc.call("eth_sendTransaction", {"from": self.rpc.call("eth_accounts")[0], "to": to_hex(address), "value": hex(wei)})
+        transfer = {"from": self.rpc.call("eth_accounts")[0], "to": to_hex(address), "value": hex(wei)}
+        tx_hash = self.rpc.call("eth_sendTransaction", transfer)
+        # while anvil makes a block, its proofs of the one before are already of the new state
+        while self.rpc.call("eth_getTransactionReceipt", tx_hash) is None:
+            time.sleep(0.001)
 
 
 class Command(Process):
@@ -175,11 +181,21 @@ class SimulatedBeaconProcess(Command):
 class RelayProcess(Command):
     """`wattseal relay` on the loopback; `port` is where plugs connect (any free one for `listen_port` 0), `api` a client for its HTTP API."""
 
-    def __init__(self, folder: Path, rpc: Sequence[str], beacon: SimulatedBeaconProcess, contract: bytes, key: bytes, listen_port: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        rpc: Sequence[str],
+        beacon: SimulatedBeaconProcess,
+        contract: bytes,
+        key: bytes,
+        listen_port: int,
+        *,
+        ping_s: float = 0.05,
+    ) -> None:
         options = ["--store", str(folder / "relay.sqlite"), "--contract", to_hex(contract), "--chain-id", str(CHAIN_ID)]
         trust = ["--simulated-beacon", beacon.url, "--light-client-store", str(folder / "light_client.store")]
         # Virtual time runs thousands of times faster than the relay's: a plug that hears nothing for ten of its minutes hangs up.
-        pace = ["--poll", "0.05", "--ping", "0.05", "--time-every", "5"]
+        pace = ["--poll", "0.05", "--ping", str(ping_s), "--time-every", "5"]
         addresses = ["--listen", f"127.0.0.1:{listen_port}", "--api", "127.0.0.1:0"]
         command = ["relay", *options, *trust, *(word for url in rpc for word in ("--rpc", url)), *addresses, *pace]
         super().__init__(command, folder / "relay.log", {"WATTSEAL_RELAY_KEY": to_hex(key)})

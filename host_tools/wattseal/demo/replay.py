@@ -91,12 +91,14 @@ class Replay:
         self.beacon = SimulatedBeaconProcess(folder, self.chain)
         self.verified = connect(ChainSettings(chain_id=CHAIN_ID, rpc=(self.chain.url,), simulated_beacon=self.beacon.url))
         self.contract = deploy(self.verified, self._relay_key)
+        self.forged = forged
         self.forgeries: list[str] = []
         self._exits = ExitStack()
-        self.liar = None if forged is None else self._exits.enter_context(lying_upstream(self.chain.url))
-        if self.liar is not None and forged is not None:
+        self._upstreams = [] if alone else [self.chain.url]
+        if forged is not None:
+            self.liar = self._exits.enter_context(lying_upstream(self.chain.url))
             self.liar.lie = lies.lie(forged, self.host, self.forgeries.append)
-        self._upstreams = [url for url in (self.liar and self.liar.url, None if alone else self.chain.url) if url]
+            self._upstreams.insert(0, self.liar.url)
         self.relay = self.start_relay()
         self.plug = self.start_plug()
 
@@ -154,17 +156,18 @@ class Replay:
                 raise LinkError(f"the plug did not start session {session}; see {self.plug.log} and {self.relay.log}")
             time.sleep(0.01)
 
-    def settled(self, session: str) -> dict[str, Any]:
-        """Wait until the session's settlement is proven to be in a block and return it."""
+    def settled(self, session: str, states: tuple[str, ...] = ("included", "settled")) -> dict[str, Any]:
+        """Wait until the relay says that the session's settlement is in one of these states (at first: in a block) and return it."""
 
         def look() -> dict[str, Any] | None:
             settlements = self.relay.get(f"/sessions/{session}")["settlements"]
-            return settlements[-1] if settlements and settlements[-1]["state"] not in ("sent", "failed") else None
+            return settlements[-1] if settlements and settlements[-1]["state"] in states else None
 
         return wait_for(f"the settlement of {session}", look)
 
     def wait_until_final(self, outcome: Outcome) -> None:
-        """Wait until the block of a settlement is final, as a light client that is not the relay's sees it."""
+        """Wait until the relay counts a settlement, and until its block is final as a light client that is not the relay's sees it."""
+        outcome.settlement = self.settled(outcome.session, ("settled",))
         number, block_hash = outcome.settlement["block_number"], outcome.settlement["block_hash"]
         finalized = self.verified.finalized
         if finalized is None or block_hash is None:
@@ -179,7 +182,10 @@ class Replay:
     def refusal(self) -> str:
         """Wait until the relay has refused what its upstream forged; return who forged what, and what refused it, in one line."""
         caught = wait_for("the refusal of a forged answer", self.relay.caught)
-        return f"{caught['upstream']} forged {self.forgeries[0]}. Refused by the relay's gateway: {caught['lie']}"
+        if self.forged is None or not self.forgeries:
+            raise LinkError(f"{caught['upstream']} was caught lying, but was not told to: {caught['lie']}; see {self.relay.log}")
+        why = lies.REFUSED_BY[self.forged]
+        return f"{caught['upstream']} forged {self.forgeries[0]}. The relay's gateway refused it: {why} ({caught['lie']})"
 
     def driver(self, key: bytes) -> Driver:
         """Return a driver with money for a session."""

@@ -1,7 +1,7 @@
 """The chain as far as it can be proven: every answer is checked against a header that a `HeaderSource` vouches for."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from eth_hash.auto import keccak
@@ -9,10 +9,10 @@ from eth_hash.auto import keccak
 from wattseal.errors import GatewayError, ProofError, RpcError
 from wattseal.gateway import blocks, proofs
 from wattseal.gateway.blocks import Block
+from wattseal.gateway.executed import Executed, FoundLog
 from wattseal.gateway.header import FullHeader, HeaderSource
-from wattseal.gateway.known_headers import KnownHeaders
 from wattseal.gateway.logs import LogFilter
-from wattseal.gateway.proofs import Log, TransactionReceipt
+from wattseal.gateway.proofs import TransactionReceipt
 from wattseal.gateway.rpc import Rpc, data, field, quantity, to_hex
 from wattseal.gateway.transactions import Transaction
 from wattseal.gateway.types import Header
@@ -25,28 +25,6 @@ MAX_LOGS = 10_000
 NO_CODE = keccak(b"")
 
 
-@dataclass(frozen=True, slots=True)
-class Executed:
-    """A proven block with its proven receipts."""
-
-    block: Block
-    receipts: list[TransactionReceipt]
-
-    def first_log_index(self, index: int) -> int:
-        """Return how many logs of the block are before those of a transaction."""
-        return sum(len(receipt.logs) for receipt in self.receipts[:index])
-
-
-@dataclass(frozen=True, slots=True)
-class FoundLog:
-    """A log and where it stands: in transaction `index`, as number `log_index` of the block."""
-
-    log: Log
-    block: Block
-    index: int
-    log_index: int
-
-
 class Chain:
     """Reads a chain through several servers and believes none of them. Thread-safe."""
 
@@ -55,7 +33,7 @@ class Chain:
         self.upstreams = upstreams
         self.headers = headers
         self.finalized = finalized
-        self.known = KnownHeaders(upstreams)
+        self.known = upstreams.known
 
     @property
     def chain_id(self) -> int:
@@ -107,6 +85,10 @@ class Chain:
         """Do what `storage` does for several slots with one question. Raises RpcError, ProofError."""
         return self.upstreams.ask(lambda rpc: proofs.storage(rpc, header, address, slots))
 
+    def proof(self, header: Header, address: bytes, slots: list[int]) -> proofs.StateProof:
+        """Return an account and its slots after a block, with the nodes that prove them. Raises RpcError, ProofError."""
+        return self.upstreams.ask(lambda rpc: proofs.state(rpc, header, address, slots))
+
     # -- transactions, receipts, logs -------------------------------------------------------------------------------------------------
 
     def executed(self, header: Header) -> Executed:
@@ -152,7 +134,7 @@ class Chain:
         if newest.number - first >= MAX_LOG_BLOCKS:
             raise RpcError(f"{newest.number - first + 1} blocks are asked for logs, {MAX_LOG_BLOCKS} at most are answered; ask for a part")
         found: list[list[FoundLog]] = []
-        for full in self.known.back_from(newest):
+        for full in self.known.back_from(newest.hash):
             if full.header.number < first:
                 break
             if filter_.may_be_in(full.fields["logsBloom"]):
@@ -163,8 +145,14 @@ class Chain:
 
     def send(self, transaction: Transaction) -> bytes:
         """Hand a signed transaction to every upstream; return its hash, which no upstream is asked for. Raises RpcError where none takes it."""
-        for _ in self.upstreams.each(lambda rpc: _send(rpc, transaction)):
-            pass
+        error: ProofError | None = None
+        taken = False
+        for upstream, claimed in self.upstreams.each(lambda rpc: _send(rpc, transaction)):
+            taken |= claimed == transaction.hash
+            if claimed != transaction.hash:
+                error = self.upstreams.caught(upstream, f"it says that the hash of transaction {to_hex(transaction.hash)} is {to_hex(claimed)}")
+        if error is not None and not taken:
+            raise error
         return transaction.hash
 
     def _logs_of(self, filter_: LogFilter, header: Header) -> list[FoundLog]:
@@ -206,12 +194,11 @@ def _receipts(rpc: Rpc, block: Block) -> list[TransactionReceipt]:
     return [replace(receipt, tx_hash=transaction.hash) for receipt, transaction in zip(receipts, block.transactions, strict=True)]
 
 
-def _send(rpc: Rpc, transaction: Transaction) -> None:
+def _send(rpc: Rpc, transaction: Transaction) -> bytes:
+    """Return the hash that the server says the transaction has."""
     try:
-        claimed = data(rpc.call("eth_sendRawTransaction", to_hex(transaction.raw)), "transaction hash", 32)
+        return data(rpc.call("eth_sendRawTransaction", to_hex(transaction.raw)), "transaction hash", 32)
     except RpcError as error:
         if error.rpc_code is None or "already" not in str(error).lower():  # "already known", "already imported": it has it
             raise
-    else:
-        if claimed != transaction.hash:
-            raise ProofError(f"it says that the transaction's hash is {to_hex(claimed)}, which is {to_hex(transaction.hash)}")
+        return transaction.hash

@@ -47,6 +47,11 @@ _FUNCTIONS = _parameters("function")
 _EVENT_TOPICS = {name: _signature_hash(name, parameters) for (name, _), parameters in _parameters("event").items()}
 _EVENT_NAMES = {topic: name for name, topic in _EVENT_TOPICS.items()}
 
+MAX_CLAIMS = 100  # in one call
+CLAIM_BYTES = 28 * 32
+_SESSION_AT = len(TYPES["Voucher"]) * 32  # the receipt, whose first word it is, follows the voucher
+_SETTLE, _SETTLE_MANY = (_signature_hash(name, _FUNCTIONS[name, 1])[:4] for name in ("settle", "settle_many"))
+
 # What a call takes: structs, byte strings and integers, and lists and tuples of these.
 Argument: TypeAlias = "Voucher | Receipt | bytes | int | list[Argument] | tuple[Argument, ...]"
 
@@ -61,6 +66,38 @@ def claim(voucher: Voucher, receipt: Receipt, plug_signature: bytes, driver_sign
     """Return one claim of `settle_many`: the same words that `settle` takes, none of them smaller than 32 bytes."""
     plug_words, driver_words = _signature_words(plug_signature), _signature_words(driver_signature)
     return tuple(map(_word, _plain(voucher))), (receipt.session, *map(_word, _plain(receipt)[1:-1]), receipt.evidence), plug_words, driver_words[:3]
+
+
+def settle_call(claims: "list[Argument]") -> bytes:
+    """Return the call that settles what `claim` gave: `settle` for one, `settle_many` for more."""
+    return call_data("settle", claims[0]) if len(claims) == 1 else call_data("settle_many", claims)
+
+
+def encoded_claim(claim: Argument) -> bytes:
+    """Return a claim as it stands in a call, CLAIM_BYTES long."""
+    return call_data("settle", claim)[4:]
+
+
+def claims_in(call: bytes) -> list[bytes]:
+    """Return the encoded claims in a call of `settle_call`'s, none of any other."""
+    heads = {_SETTLE: 4, _SETTLE_MANY: 4 + 2 * 32}  # an array has its offset and its length before it
+    start = heads.get(call[:4])
+    if start is None or (len(call) - start) % CLAIM_BYTES:
+        return []
+    return [call[place : place + CLAIM_BYTES] for place in range(start, len(call), CLAIM_BYTES)]
+
+
+def claimed_session(encoded: bytes) -> bytes:
+    """Return the session that an encoded claim is for."""
+    return encoded[_SESSION_AT : _SESSION_AT + 32]
+
+
+def refusals(answer: bytes, count: int) -> list[str]:
+    """Read what `settle_many` returns for so many claims: the code of each refusal, else "". What is no such answer refuses nothing."""
+    if len(answer) != (2 + count) * 32:
+        return [""] * count
+    words = [answer[start : start + 32] for start in range(64, len(answer), 32)]
+    return [word.rstrip(b"\0").decode("ascii", "replace") for word in words]
 
 
 def _word(value: int | bytes) -> int:

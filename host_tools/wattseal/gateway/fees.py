@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from itertools import islice
 
 from wattseal.gateway.blocks import next_base_fee
-from wattseal.gateway.chain import Chain, Executed
+from wattseal.gateway.chain import Chain
+from wattseal.gateway.executed import Executed
 from wattseal.gateway.types import Header
 
 # What is offered where the newest block holds no transaction to learn from.
@@ -29,7 +30,7 @@ def tip(chain: Chain, head: Header) -> int:
 
 def history(chain: Chain, newest: Header, blocks: int, percentiles: list[float]) -> FeeHistory:
     """Return the fees of so many blocks up to `newest`. Raises RpcError, ProofError."""
-    fulls = list(islice(chain.known.back_from(newest), blocks))[::-1]
+    fulls = list(islice(chain.known.back_from(newest.hash), blocks))[::-1]
     return FeeHistory(
         oldest=fulls[0].header.number,
         base_fees=[*(full.header.base_fee_per_gas for full in fulls), next_base_fee(fulls[-1])],

@@ -4,20 +4,22 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from functools import partial
+from typing import TYPE_CHECKING
 
 from wattseal.gateway import blocks
 from wattseal.gateway.header import FullHeader
-from wattseal.gateway.types import Header
-from wattseal.gateway.upstreams import Upstreams
+
+if TYPE_CHECKING:
+    from wattseal.gateway.upstreams import Upstreams
 
 # About half a day of mainnet's blocks, 2 KB each.
 MAX_KNOWN = 4096
 
 
 class KnownHeaders:
-    """Full headers by hash, which never change: asked of the upstreams once, and the last of them kept. Thread-safe."""
+    """Full headers by hash, which never change: asked of the upstreams once, and those used last are kept. Thread-safe."""
 
-    def __init__(self, upstreams: Upstreams) -> None:
+    def __init__(self, upstreams: "Upstreams") -> None:
         """Nothing is asked yet."""
         self._upstreams = upstreams
         self._known: OrderedDict[bytes, FullHeader] = OrderedDict()
@@ -40,9 +42,9 @@ class KnownHeaders:
                     self._known.popitem(last=False)
         return known
 
-    def back_from(self, newest: Header) -> Iterator[FullHeader]:
-        """Yield a header and those before it, newest first. Raises RpcError, ProofError."""
-        full = self.full(newest.hash)
+    def back_from(self, block_hash: bytes) -> Iterator[FullHeader]:
+        """Yield the header with that hash and those before it, newest first. Raises RpcError, ProofError."""
+        full = self.full(block_hash)
         yield full
         while full.header.number:
             full = self.full(full.fields["parentHash"])

@@ -2,14 +2,14 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
 from wattseal.errors import Malformed, NotServed, ProofError, RpcError
-from wattseal.gateway import blocks, fees, parameters, transactions
-from wattseal.gateway.chain import Chain, Executed, FoundLog
-from wattseal.gateway.header import HeaderSource
+from wattseal.gateway import blocks, fees, mpt, parameters, proofs, transactions
+from wattseal.gateway.answers import CONFIGURED, Answer, at, rests_on
+from wattseal.gateway.chain import NO_CODE, Chain
+from wattseal.gateway.executed import log_json, receipt_json
 from wattseal.gateway.rpc import Rpc, quantity, to_hex
 from wattseal.gateway.types import Header
 
@@ -17,16 +17,6 @@ MIN_GAS = 21_000  # yellow paper, G_transaction
 MAX_GAS = 1 << 24  # of one transaction, EIP-7825
 MAX_FEE_BLOCKS = 1024
 MAX_REWARD_BLOCKS = 32  # each needs its whole block
-
-CONFIGURED = {"basis": "this gateway's settings"}
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A result and, in words and with the block, what it rests on."""
-
-    result: Any
-    basis: dict[str, Any]
 
 
 def call(chain: Chain, method: str, params: list[Any]) -> Answer:
@@ -57,14 +47,18 @@ def _client_version(chain: Chain) -> Answer:
     return Answer(f"wattseal/{version('wattseal')}", CONFIGURED)
 
 
+def _accounts(_: Chain) -> Answer:
+    return Answer([], CONFIGURED)  # it holds no keys
+
+
 def _block_number(chain: Chain) -> Answer:
     head = chain.headers.latest()
-    return Answer(to_hex(head.number), _basis(chain.headers, head))
+    return Answer(to_hex(head.number), rests_on(chain.headers, head))
 
 
 def _syncing(chain: Chain) -> Answer:
     # what is answered is always of a vouched header; how old that is, its time says
-    return Answer(False, _basis(chain.headers, chain.headers.latest()))
+    return Answer(False, rests_on(chain.headers, chain.headers.latest()))
 
 
 # -- state ----------------------------------------------------------------------------------------------------------------------------
@@ -72,28 +66,48 @@ def _syncing(chain: Chain) -> Answer:
 
 def _balance(chain: Chain, address: Any, tag: Any = "latest") -> Answer:
     where = parameters.data("the address", address, 20)
-    header, basis = _at(chain, tag)
+    header, basis = at(chain, tag)
     account = chain.account(header, where)
     return Answer(to_hex(account.balance if account else 0), basis)
 
 
 def _transaction_count(chain: Chain, address: Any, tag: Any = "latest") -> Answer:
     where = parameters.data("the address", address, 20)
-    header, basis = _at(chain, tag)
+    header, basis = at(chain, tag)
     account = chain.account(header, where)
     return Answer(to_hex(account.nonce if account else 0), basis)
 
 
 def _code(chain: Chain, address: Any, tag: Any = "latest") -> Answer:
     where = parameters.data("the address", address, 20)
-    header, basis = _at(chain, tag)
+    header, basis = at(chain, tag)
     return Answer(to_hex(chain.code(header, where)), basis)
 
 
 def _storage_at(chain: Chain, address: Any, slot: Any, tag: Any = "latest") -> Answer:
     where, place = parameters.data("the address", address, 20), parameters.slot(slot)
-    header, basis = _at(chain, tag)
+    header, basis = at(chain, tag)
     return Answer(to_hex(chain.storage(header, where, place).to_bytes(32, "big")), basis)
+
+
+def _proof(chain: Chain, address: Any, slots: Any, tag: Any = "latest") -> Answer:
+    where, places = parameters.data("the address", address, 20), parameters.slots(slots)
+    header, basis = at(chain, tag)
+    proven = chain.proof(header, where, places)
+    account = proven.account or proofs.Account(0, 0, mpt.EMPTY_ROOT, NO_CODE)
+    result = {
+        "address": to_hex(where),
+        "balance": to_hex(account.balance),
+        "codeHash": to_hex(account.code_hash),
+        "nonce": to_hex(account.nonce),
+        "storageHash": to_hex(account.storage_root),
+        "accountProof": [to_hex(node) for node in proven.nodes],
+        "storageProof": [
+            {"key": written, "value": to_hex(slot.value), "proof": [to_hex(node) for node in slot.nodes]}
+            for written, slot in zip(slots, proven.slots, strict=True)
+        ],
+    }
+    return Answer(result, basis)
 
 
 # -- blocks, transactions, logs -------------------------------------------------------------------------------------------------------
@@ -104,8 +118,8 @@ def _block_by_number(chain: Chain, tag: Any, whole: Any = False) -> Answer:
     if not isinstance(tag, str):
         raise Malformed(f"the block is neither a number nor a name: {tag!r:.80}")
     if tag.startswith("0x") and parameters.quantity("the block", tag) > chain.headers.latest().number:
-        return Answer(None, _basis(chain.headers, chain.headers.latest()))
-    header, basis = _at(chain, tag)
+        return Answer(None, rests_on(chain.headers, chain.headers.latest()))
+    header, basis = at(chain, tag)
     return Answer(blocks.to_json(chain.block(header), whole_transactions=whole_transactions), basis)
 
 
@@ -114,7 +128,29 @@ def _block_by_hash(chain: Chain, block_hash: Any, whole: Any = False) -> Answer:
     header = chain.canonical(parameters.data("the block", block_hash, 32))
     if header is None:
         return Answer(None, {"basis": "the upstreams' word, which no proof can replace: no such block is of the chain"})
-    return Answer(blocks.to_json(chain.block(header), whole_transactions=whole_transactions), _basis(chain.headers, header))
+    return Answer(blocks.to_json(chain.block(header), whole_transactions=whole_transactions), rests_on(chain.headers, header))
+
+
+def _transaction_count_of_block(chain: Chain, named: Any) -> Answer:
+    header, basis = at(chain, _by_hash_or_number(named))
+    return Answer(to_hex(len(chain.block(header).transactions)), basis)
+
+
+def _transaction_of_block(chain: Chain, named: Any, place: Any) -> Answer:
+    index = parameters.quantity("the index", place)
+    header, basis = at(chain, _by_hash_or_number(named))
+    block = chain.block(header)
+    return Answer(blocks.transaction_json(block, index) if index < len(block.transactions) else None, basis)
+
+
+def _receipts_of_block(chain: Chain, named: Any) -> Answer:
+    header, basis = at(chain, _by_hash_or_number(named))
+    executed = chain.executed(header)
+    return Answer([receipt_json(executed, index) for index in range(len(executed.receipts))], basis)
+
+
+def _by_hash_or_number(named: Any) -> Any:
+    return {"blockHash": named} if isinstance(named, str) and len(named) == 66 else named
 
 
 def _transaction_by_hash(chain: Chain, tx_hash: Any) -> Answer:
@@ -122,7 +158,7 @@ def _transaction_by_hash(chain: Chain, tx_hash: Any) -> Answer:
     if found is None:
         return _NO_TRANSACTION
     block, index = found
-    return Answer(blocks.transaction_json(block, index), _basis(chain.headers, block.header))
+    return Answer(blocks.transaction_json(block, index), rests_on(chain.headers, block.header))
 
 
 def _transaction_receipt(chain: Chain, tx_hash: Any) -> Answer:
@@ -130,7 +166,7 @@ def _transaction_receipt(chain: Chain, tx_hash: Any) -> Answer:
     if found is None:
         return _NO_TRANSACTION
     block, index = found
-    return Answer(_receipt_json(chain.executed(block.header), index), _basis(chain.headers, block.header))
+    return Answer(receipt_json(chain.executed(block.header), index), rests_on(chain.headers, block.header))
 
 
 _NO_TRANSACTION = Answer(None, {"basis": "the upstreams' word, which no proof can replace: no block that is vouched for holds this transaction"})
@@ -143,25 +179,25 @@ def _logs(chain: Chain, filter_: Any) -> Answer:
     if filter_.get("blockHash") is not None:
         if filter_.get("fromBlock") is not None or filter_.get("toBlock") is not None:
             raise Malformed("a filter has a blockHash or a range, not both")
-        newest, basis = _at(chain, {"blockHash": filter_["blockHash"]})
+        newest, basis = at(chain, {"blockHash": filter_["blockHash"]})
         first = newest.number
     else:
         newest, basis = _newest_of(chain, filter_.get("toBlock") or "latest")
         first = _number(chain, filter_.get("fromBlock") or "latest")
     found = chain.logs(wanted, first, newest) if first <= newest.number else []
-    return Answer([_log_json(log) for log in found], basis)
+    return Answer([log_json(log) for log in found], basis)
 
 
 def _newest_of(chain: Chain, tag: Any) -> tuple[Header, dict[str, Any]]:
     """Return the header at the end of a range: the newest where the range ends after it."""
     latest = chain.headers.latest()
     if isinstance(tag, str) and tag.startswith("0x") and parameters.quantity("toBlock", tag) > latest.number:
-        return latest, _basis(chain.headers, latest)
-    return _at(chain, tag)
+        return latest, rests_on(chain.headers, latest)
+    return at(chain, tag)
 
 
 def _number(chain: Chain, tag: Any) -> int:
-    return parameters.quantity("fromBlock", tag) if isinstance(tag, str) and tag.startswith("0x") else _at(chain, tag)[0].number
+    return parameters.quantity("fromBlock", tag) if isinstance(tag, str) and tag.startswith("0x") else at(chain, tag)[0].number
 
 
 # -- sending --------------------------------------------------------------------------------------------------------------------------
@@ -186,12 +222,12 @@ def _send_raw_transaction(chain: Chain, raw: Any) -> Answer:
 def _gas_price(chain: Chain) -> Answer:
     head = chain.headers.latest()
     base_fee = blocks.next_base_fee(chain.known.full(head.hash))
-    return Answer(to_hex(base_fee + fees.tip(chain, head)), _basis(chain.headers, head))
+    return Answer(to_hex(base_fee + fees.tip(chain, head)), rests_on(chain.headers, head))
 
 
 def _max_priority_fee(chain: Chain) -> Answer:
     head = chain.headers.latest()
-    return Answer(to_hex(fees.tip(chain, head)), _basis(chain.headers, head))
+    return Answer(to_hex(fees.tip(chain, head)), rests_on(chain.headers, head))
 
 
 def _fee_history(chain: Chain, count: Any, tag: Any, percentiles: Any = None) -> Answer:
@@ -199,7 +235,7 @@ def _fee_history(chain: Chain, count: Any, tag: Any, percentiles: Any = None) ->
     number = min(parameters.block_count(count), MAX_REWARD_BLOCKS if wanted else MAX_FEE_BLOCKS)
     if number < 1:
         raise Malformed("the number of blocks is below 1")
-    newest, basis = _at(chain, tag)
+    newest, basis = at(chain, tag)
     history = fees.history(chain, newest, number, wanted)
     result = {
         "oldestBlock": to_hex(history.oldest),
@@ -222,7 +258,7 @@ def _estimate_gas(chain: Chain, transaction: Any, tag: Any = "latest") -> Answer
         json.dumps(transaction, allow_nan=False)  # 1e999 is read as infinity, which could not be passed on
     except ValueError as error:
         raise Malformed(f"the transaction cannot be written as JSON: {error}") from error
-    header, _ = _at(chain, tag)
+    header, _ = at(chain, tag)
 
     def estimate(rpc: Rpc) -> int:
         gas = quantity(rpc.call("eth_estimateGas", transaction, to_hex(header.number)), "gas estimate")
@@ -231,75 +267,6 @@ def _estimate_gas(chain: Chain, transaction: Any, tag: Any = "latest") -> Answer
         return gas
 
     return Answer(to_hex(chain.upstreams.ask(estimate)), {"basis": "a hint of one upstream, not proven"})
-
-
-# -- which block, and how it is written -----------------------------------------------------------------------------------------------
-
-
-def _at(chain: Chain, tag: Any) -> tuple[Header, dict[str, Any]]:
-    """Return the header that a block parameter names, and what it rests on. "pending" cannot be proven and is the newest block."""
-    if isinstance(tag, dict):
-        if tag.get("blockHash") is not None:
-            header = chain.canonical(parameters.data("the block", tag["blockHash"], 32))
-            if header is None:
-                raise RpcError(f"no block {str(tag['blockHash'])[:80]} is of the chain")
-            return header, _basis(chain.headers, header)
-        tag = tag.get("blockNumber")
-    source = chain.headers
-    if tag in ("latest", "pending"):
-        header = source.latest()
-    elif tag in ("safe", "finalized"):
-        if chain.finalized is None:
-            raise NotServed(f"nothing says which block is {tag} where headers are taken on trust; ask for latest or a number")
-        header = chain.finalized()
-        return header, _basis(source, header) | {"basis": f"{source.basis}, final"}
-    else:
-        number = 0 if tag == "earliest" else parameters.quantity("the block", tag)
-        newest = source.latest().number
-        if number > newest:
-            raise RpcError(f"block {number} is after the newest one that is vouched for, {newest}")
-        header = source.by_number(number)
-    return header, _basis(source, header)
-
-
-def _basis(source: HeaderSource, header: Header) -> dict[str, Any]:
-    return {"basis": source.basis, "blockNumber": to_hex(header.number), "blockHash": to_hex(header.hash), "timestamp": to_hex(header.timestamp)}
-
-
-def _receipt_json(executed: Executed, index: int) -> dict[str, Any]:
-    block, receipt = executed.block, executed.receipts[index]
-    transaction = block.transactions[index]
-    created, to = transaction.created(), transaction.fields["to"]
-    first = executed.first_log_index(index)
-    shown = {
-        "transactionHash": to_hex(transaction.hash),
-        **blocks.place_json(block, index),
-        "type": to_hex(transaction.kind),
-        "from": to_hex(transaction.sender()),
-        "to": to_hex(to) if isinstance(to, bytes) and to else None,
-        "contractAddress": to_hex(created) if created else None,
-        "status": to_hex(int(receipt.succeeded)),
-        "gasUsed": to_hex(receipt.gas_used),
-        "cumulativeGasUsed": to_hex(receipt.cumulative_gas_used),
-        "effectiveGasPrice": to_hex(transaction.effective_gas_price(block.header.base_fee_per_gas)),
-        "logs": [_log_json(FoundLog(log, block, index, first + place)) for place, log in enumerate(receipt.logs)],
-        "logsBloom": to_hex(receipt.bloom),
-    }
-    if transaction.kind == transactions.BLOB:
-        shown["blobGasUsed"] = to_hex(transactions.GAS_PER_BLOB * len(transaction.fields["blobVersionedHashes"]))
-    return shown
-
-
-def _log_json(found: FoundLog) -> dict[str, Any]:
-    return {
-        "address": to_hex(found.log.address),
-        "topics": [to_hex(topic) for topic in found.log.topics],
-        "data": to_hex(found.log.data),
-        **blocks.place_json(found.block, found.index),
-        "transactionHash": to_hex(found.block.transactions[found.index].hash),
-        "logIndex": to_hex(found.log_index),
-        "removed": False,
-    }
 
 
 # Each with how many parameters it takes, at least and at most.
@@ -313,6 +280,13 @@ _METHODS: dict[str, tuple[Callable[..., Answer], int, int]] = {
     "eth_getTransactionCount": (_transaction_count, 1, 2),
     "eth_getCode": (_code, 1, 2),
     "eth_getStorageAt": (_storage_at, 2, 3),
+    "eth_accounts": (_accounts, 0, 0),
+    "eth_getProof": (_proof, 2, 3),
+    "eth_getBlockReceipts": (_receipts_of_block, 1, 1),
+    "eth_getBlockTransactionCountByHash": (_transaction_count_of_block, 1, 1),
+    "eth_getBlockTransactionCountByNumber": (_transaction_count_of_block, 1, 1),
+    "eth_getTransactionByBlockHashAndIndex": (_transaction_of_block, 2, 2),
+    "eth_getTransactionByBlockNumberAndIndex": (_transaction_of_block, 2, 2),
     "eth_getBlockByNumber": (_block_by_number, 1, 2),
     "eth_getBlockByHash": (_block_by_hash, 1, 2),
     "eth_getTransactionByHash": (_transaction_by_hash, 1, 1),

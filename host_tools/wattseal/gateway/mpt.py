@@ -16,6 +16,8 @@ EMPTY_ROOT = keccak(encode(b""))
 MAX_NODE_BYTES = 532
 MAX_NODES = 65
 
+_DIGITS = bytes.maketrans(b"0123456789abcdef", bytes(range(16)))
+
 
 def prove(root: bytes, key: bytes, proof: Sequence[bytes]) -> bytes | None:
     """Walk `proof` from `root` (32 bytes) along `key` (as the trie holds it: the state and storage tries hash their keys first).
@@ -54,7 +56,7 @@ def _descend(node: list[Item], path: bytes, nodes: Iterator[bytes]) -> bytes:
                 return b""
             child, path = node[1], path[len(segment) :]
         else:
-            raise ProofError(f"a trie node has 2 or 17 items, this one has {len(node)}")
+            raise _no_node(node)
         if child == b"":
             if len(node) == 2:
                 raise ProofError("a trie extension leads nowhere")
@@ -67,12 +69,9 @@ def _descend(node: list[Item], path: bytes, nodes: Iterator[bytes]) -> bytes:
 
 def _node(reference: Item, nodes: Iterator[bytes], *, is_root: bool = False) -> list[Item]:
     """Resolve a node reference: inline, or the hash of the proof's next node."""
+    _check_reference(reference)
     if isinstance(reference, list):
-        if len(encode(reference)) >= 32:
-            raise ProofError("a trie node of 32 bytes or more is inlined")
         return reference
-    if len(reference) != 32:
-        raise ProofError(f"a trie node reference has 32 bytes, this one has {len(reference)}")
     raw = next(nodes, None)
     if raw is None:
         raise ProofError("the trie proof ends early")
@@ -88,8 +87,24 @@ def _node(reference: Item, nodes: Iterator[bytes], *, is_root: bool = False) -> 
 
 def _check_branch(node: list[Item]) -> None:
     children = [child for child in node[:16] if child != b""]
-    if len(children) + (node[16] != b"") < 2:
+    if len(children) + (_value(node[16]) != b"") < 2:
         raise ProofError("a trie branch has fewer than two ways on")
+    for child in children:  # also those that lead elsewhere
+        _check_reference(child)
+
+
+def _check_reference(reference: Item) -> None:
+    if isinstance(reference, list):
+        if len(reference) not in (2, 17):
+            raise _no_node(reference)
+        if len(encode(reference)) >= 32:
+            raise ProofError("a trie node of 32 bytes or more is inlined")
+    elif len(reference) != 32:
+        raise ProofError(f"a trie node reference has 32 bytes, this one has {len(reference)}")
+
+
+def _no_node(node: list[Item]) -> ProofError:
+    return ProofError(f"a trie node has 2 or 17 items, this one has {len(node)}")
 
 
 def _hex_prefix(item: Item) -> tuple[bool, bytes]:
@@ -113,7 +128,7 @@ def _value(item: Item) -> bytes:
 
 
 def _nibbles(data: bytes) -> bytes:
-    return bytes(nibble for byte in data for nibble in (byte >> 4, byte & 15))
+    return data.hex().encode().translate(_DIGITS)
 
 
 # -- building --------------------------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ _QUANTITY = re.compile(r"0x(0|[1-9a-f][0-9a-f]{0,63})", re.ASCII | re.IGNORECASE
 _DATA = re.compile(r"0x(?:[0-9a-f]{2})*", re.ASCII | re.IGNORECASE)
 
 MAX_TOPICS = 4
+MAX_SLOTS = 64  # whose proofs are below a megabyte
 MAX_ALTERNATIVES = 1000  # addresses, or topics at one place, in a filter
 
 
@@ -33,6 +34,13 @@ def slot(value: object) -> int:
     if isinstance(value, str) and len(value) == 66:
         return int.from_bytes(data("the slot", value, 32), "big")
     return quantity("the slot", value)
+
+
+def slots(value: object) -> list[int]:
+    """Read storage slots, at most MAX_SLOTS of them. Raises Malformed."""
+    if not isinstance(value, list) or len(value) > MAX_SLOTS:
+        raise Malformed(f"the slots are no array of at most {MAX_SLOTS}")
+    return [slot(member) for member in value]
 
 
 def flag(name: str, value: object) -> bool:

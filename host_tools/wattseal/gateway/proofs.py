@@ -43,21 +43,45 @@ class TransactionReceipt:
     bloom: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class SlotProof:
+    """A storage slot's value and the nodes that prove it."""
+
+    value: int
+    nodes: list[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class StateProof:
+    """An account (None when proven absent) and some of its slots, each with the nodes that prove it."""
+
+    account: Account | None
+    nodes: list[bytes]
+    slots: list[SlotProof]
+
+
 def account(rpc: Rpc, header: Header, address: bytes) -> Account | None:
     """Return the account at `address` (20 bytes) after `header`'s block, None when proven absent. Raises RpcError, ProofError."""
-    return _account(_get_proof(rpc, header, address, []), header, address)
+    nodes = [data(node, "accountProof") for node in elements(_get_proof(rpc, header, address, []), "accountProof")]
+    return _account(nodes, header, address)
 
 
 def storage(rpc: Rpc, header: Header, address: bytes, slots: list[int]) -> list[int]:
     """Return the values of storage `slots` after `header`'s block, 0 where they are empty or nothing is there. Raises RpcError, ProofError."""
+    return [slot.value for slot in state(rpc, header, address, slots).slots]
+
+
+def state(rpc: Rpc, header: Header, address: bytes, slots: list[int]) -> StateProof:
+    """Return the account at `address` and its storage `slots` with their proofs. Raises RpcError, ProofError."""
     answer = _get_proof(rpc, header, address, slots)
-    contract = _account(answer, header, address)
-    if contract is None:
-        return [0] * len(slots)
+    nodes = [data(node, "accountProof") for node in elements(answer, "accountProof")]
+    account = _account(nodes, header, address)
+    if account is None:
+        return StateProof(None, nodes, [SlotProof(0, [])] * len(slots))
     entries = elements(answer, "storageProof")
     if len(entries) != len(slots):
         raise ProofError(f"asked for {len(slots)} storage proofs, the RPC sent {len(entries)}")
-    return [_slot(entry, contract.storage_root, slot) for entry, slot in zip(entries, slots, strict=True)]
+    return StateProof(account, nodes, [_slot(entry, account.storage_root, slot) for entry, slot in zip(entries, slots, strict=True)])
 
 
 def block_receipts(rpc: Rpc, header: Header) -> list[TransactionReceipt]:
@@ -85,9 +109,8 @@ def _get_proof(rpc: Rpc, header: Header, address: bytes, slots: list[int]) -> An
     return rpc.call("eth_getProof", to_hex(address), [to_hex(slot.to_bytes(32)) for slot in slots], {"blockHash": to_hex(header.hash)})
 
 
-def _account(answer: object, header: Header, address: bytes) -> Account | None:
-    proof = [data(node, "accountProof") for node in elements(answer, "accountProof")]
-    leaf = mpt.prove(header.state_root, keccak(address), proof)
+def _account(nodes: list[bytes], header: Header, address: bytes) -> Account | None:
+    leaf = mpt.prove(header.state_root, keccak(address), nodes)
     if leaf is None:
         return None
     match rlp_strict.decode(leaf):
@@ -96,9 +119,9 @@ def _account(answer: object, header: Header, address: bytes) -> Account | None:
     raise ProofError(f"the state trie holds no account at {to_hex(address)}")
 
 
-def _slot(entry: object, storage_root: bytes, slot: int) -> int:
-    proof = [data(node, "storageProof") for node in elements(entry, "proof")]
-    leaf = mpt.prove(storage_root, keccak(slot.to_bytes(32)), proof)
+def _slot(entry: object, storage_root: bytes, slot: int) -> SlotProof:
+    nodes = [data(node, "storageProof") for node in elements(entry, "proof")]
+    leaf = mpt.prove(storage_root, keccak(slot.to_bytes(32)), nodes)
     item = b"" if leaf is None else rlp_strict.decode(leaf)
     if not isinstance(item, bytes) or len(item) > 32:
         raise ProofError(f"the storage trie holds no word at slot {slot:#x}")
@@ -106,7 +129,7 @@ def _slot(entry: object, storage_root: bytes, slot: int) -> int:
     claimed = quantity(field(entry, "value"), "storage value")
     if claimed != value:
         raise ProofError(f"slot {slot:#x} is proven to be {value:#x}, but the RPC says {claimed:#x}")
-    return value
+    return SlotProof(value, nodes)
 
 
 def _log(answer: object) -> Log:

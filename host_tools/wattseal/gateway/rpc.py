@@ -1,22 +1,20 @@
 """JSON-RPC over HTTP, and strict readers for what it answers. Nothing that comes from here is believed before it is proven."""
 
 import itertools
+import json
 import re
-import time
+from binascii import unhexlify
 from typing import Any
 
-import httpx
-from pydantic_core import from_json
-
 from wattseal.errors import ProofError, RpcError
+from wattseal.gateway.http import TOO_MANY_REQUESTS, HttpServer
 
-# The receipts of a full mainnet block are a few megabytes of JSON.
-MAX_RESPONSE_BYTES = 64 << 20
-
-TOO_MANY_REQUESTS = 429
+# The receipts of a full mainnet block are a few megabytes of JSON; what is not of a block's size gets no more room than it can need.
+MAX_BLOCK_BYTES = 32 << 20
+MAX_OTHER_BYTES = 1 << 20
+_OF_A_BLOCKS_SIZE = ("eth_getBlockByHash", "eth_getBlockByNumber", "eth_getBlockReceipts", "eth_getLogs", "eth_getTransactionReceipt")
 
 _QUANTITY = re.compile(r"0x(0|[1-9a-f][0-9a-f]{0,63})", re.ASCII)
-_DATA = re.compile(r"0x[0-9a-fA-F]*")  # of an even length: a group of two would be six times slower
 
 
 class Rpc:
@@ -24,21 +22,22 @@ class Rpc:
 
     def __init__(self, url: str, timeout_s: float = 15.0) -> None:
         """`timeout_s` bounds each read and, four times over, a whole answer."""
-        self.server = re.split("[/?#]", url.split("://")[-1])[0].split("@")[-1]  # the rest of an address often holds a secret
-        self._url = url
-        self._deadline_s = 4 * timeout_s
-        self._http = httpx.Client(timeout=timeout_s)
+        self._http = HttpServer(url, timeout_s, RpcError)
+        self.server = self._http.name
         self._ids = itertools.count(1)
 
     def call(self, method: str, *params: object) -> Any:
         """Return the `result` of a call. Raises RpcError when there is none; its `rpc_code` is the server's, if it sent one."""
         request_id = next(self._ids)
         request = {"jsonrpc": "2.0", "id": request_id, "method": method, "params": params}
+        limit = MAX_BLOCK_BYTES if method in _OF_A_BLOCKS_SIZE else MAX_OTHER_BYTES
+        answer = self._http.request(method, limit, json=json.dumps(request, separators=(",", ":"), allow_nan=False).encode())
+        if answer.status == TOO_MANY_REQUESTS:
+            raise RpcError(f"{method}: the RPC at {self.server} limits requests (HTTP 429); wait, or add another")
         try:
-            # not json.loads: eth-account's py_ecc lifts the recursion limit, and deep nesting would then crash the process
-            reply = from_json(self._post(request))
+            reply = answer.json()
         except ValueError as error:
-            raise RpcError(f"{method}: the RPC at {self.server} did not answer in JSON; check the address") from error
+            raise RpcError(f"{method}: the RPC at {self.server} did not answer in JSON (HTTP {answer.status}); check the address") from error
         if not isinstance(reply, dict) or reply.get("id") != request_id:
             raise RpcError(f"{method}: the RPC at {self.server} answered something else; check the address")
         refusal = reply.get("error")
@@ -47,23 +46,6 @@ class Rpc:
             code = details.get("code")
             raise RpcError(f"{method}: {str(details.get('message'))[:300]}", rpc_code=code if isinstance(code, int) else None)
         return reply.get("result")
-
-    def _post(self, request: dict[str, object]) -> bytes:
-        deadline = time.monotonic() + self._deadline_s
-        body = bytearray()
-        try:
-            with self._http.stream("POST", self._url, json=request) as response:
-                if response.status_code == TOO_MANY_REQUESTS:
-                    raise RpcError(f"{request['method']}: the RPC at {self.server} limits requests (HTTP 429); wait, or add another")
-                for chunk in response.iter_bytes():
-                    body += chunk
-                    if len(body) > MAX_RESPONSE_BYTES:
-                        raise RpcError(f"{request['method']}: the answer of the RPC at {self.server} has more than {MAX_RESPONSE_BYTES} bytes")
-                    if time.monotonic() > deadline:
-                        raise RpcError(f"{request['method']}: no whole answer from the RPC at {self.server} in {self._deadline_s:.0f} s")
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise RpcError(f"{request['method']}: no answer from the RPC at {self.server} ({error!r}); is it running?") from error
-        return bytes(body)
 
 
 def field(answer: object, name: str) -> Any:
@@ -90,9 +72,12 @@ def quantity(value: object, name: str) -> int:
 
 def data(value: object, name: str, length: int | None = None) -> bytes:
     """Read JSON-RPC bytes, of `length` bytes if given. Raises ProofError."""
-    if not isinstance(value, str) or len(value) % 2 or not _DATA.fullmatch(value):
+    try:
+        read = unhexlify(value[2:]) if isinstance(value, str) and value.startswith("0x") else None
+    except ValueError:
+        read = None
+    if read is None:
         raise ProofError(f"the RPC's {name} is no byte string: {value!r:.80}")
-    read = bytes.fromhex(value[2:])
     if length is not None and len(read) != length:
         raise ProofError(f"the RPC's {name} has {len(read)} bytes, not {length}")
     return read

@@ -13,6 +13,7 @@ from starlette.routing import Route
 from wattseal.errors import BadSignature, GatewayError, Malformed, NotServed, RpcError, WattsealError
 from wattseal.gateway import methods
 from wattseal.gateway.chain import Chain
+from wattseal.gateway.time_limit import time_limit
 from wattseal.loopback import LoopbackOnly
 
 # A transaction has at most 128 KB in the pools of all clients, which is twice as much in hex.
@@ -20,6 +21,8 @@ MAX_BODY_BYTES = 512 << 10
 MAX_BATCH = 100
 # Each may hold an upstream's longest answer in memory.
 MAX_AT_ONCE = 8
+# From a request's arrival to its answer, whoever is asked on the way; of a batch as of one.
+MAX_ANSWER_S = 60.0
 
 _PARSE_ERROR, _INVALID_REQUEST, _NOT_FOUND, _INVALID_PARAMS, _SERVER_ERROR = -32700, -32600, -32601, -32602, -32000
 
@@ -56,7 +59,8 @@ async def _rpc(request: Request) -> Response:
         asked = from_json(bytes(body), allow_inf_nan=False)  # bounded in depth, unlike json.loads
     except ValueError:
         return JSONResponse(_error(None, _PARSE_ERROR, "the body is no JSON"))
-    return await to_thread.run_sync(_answer, request.app.state.chain, asked, limiter=request.app.state.limiter)
+    with time_limit(MAX_ANSWER_S):  # the thread sees it, too
+        return await to_thread.run_sync(_answer, request.app.state.chain, asked, limiter=request.app.state.limiter)
 
 
 def _answer(chain: Chain, asked: object) -> Response:

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from functools import partial
+from itertools import islice
 
 from wattseal.errors import ConfigError, ProofError, RpcError
 from wattseal.gateway import proofs
@@ -10,8 +10,7 @@ from wattseal.gateway.consensus.containers import LightClientHeader
 from wattseal.gateway.consensus.execution import execution_header
 from wattseal.gateway.consensus.light_client import LightClient
 from wattseal.gateway.consensus.networks import Fork
-from wattseal.gateway.header import verify_header
-from wattseal.gateway.rpc import Rpc, data, field, to_hex
+from wattseal.gateway.time_limit import held, left_s
 from wattseal.gateway.types import Header
 from wattseal.gateway.upstreams import Upstreams
 
@@ -59,7 +58,7 @@ class SyncCommitteeHeaders:
                 raise RpcError(
                     f"block {number} is not signed by the sync committee after {self._timeout_s:.0f} s; the newest is {head.execution.block_number}"
                 )
-            time.sleep(_POLL_S)
+            time.sleep(min(_POLL_S, left_s()))
         newest = self._execution(head)
         if number == newest.number:
             return newest
@@ -78,9 +77,11 @@ class SyncCommitteeHeaders:
         """Return the header of `number`, following parents from block `start`."""
         if start - number > _MAX_WALK_BLOCKS:
             raise RpcError(f"block {number} is {start - number} blocks before what can be proven at once; at most {_MAX_WALK_BLOCKS} are followed")
-        for expected in range(start, number - 1, -1):
-            header, block_hash = self._upstreams.ask(partial(_header_of, expected, block_hash))
-        return header
+        for full in islice(self._upstreams.known.back_from(block_hash), start - number, None):
+            if full.header.number == number:
+                return full.header
+            break
+        raise ProofError(f"the block that is {start - number} before block {start} has another number than {number}")
 
     def _execution(self, header: LightClientHeader) -> Header:
         return execution_header(self._client.network, header)
@@ -88,20 +89,9 @@ class SyncCommitteeHeaders:
     def _advanced(self, final: bool) -> LightClientHeader:
         """Return the light client's newest header; ask for a newer one where there can be one, a few times a slot."""
         network = self._client.network
-        with self._lock:
+        with held(self._lock):
             now = self._client.clock()
             if abs(now - self._asked_at) >= min(1.0, network.seconds_per_slot / 4):
                 self._asked_at = now
                 self._client.advance()
             return self._client.finalized_header if final else self._client.optimistic_header
-
-
-def _header_of(number: int, block_hash: bytes, rpc: Rpc) -> tuple[Header, bytes]:
-    """Return the header with that number and hash, and its parent's hash. Raises RpcError, ProofError."""
-    block = rpc.call("eth_getBlockByHash", to_hex(block_hash), False)
-    if block is None:
-        raise RpcError(f"the RPC has no block {to_hex(block_hash)}, which is block {number}; it may not be synchronised yet")
-    header = verify_header(block)
-    if (header.hash, header.number) != (block_hash, number):
-        raise ProofError(f"asked for block {number} {to_hex(block_hash)}, the RPC sent block {header.number} {to_hex(header.hash)}")
-    return header, data(field(block, "parentHash"), "parentHash", 32)

@@ -89,7 +89,7 @@ class SimulatedBeacon:
                 try:
                     found = answer(request)
                 except GatewayError as error:
-                    return JSONResponse({"code": 503, "message": str(error)}, 503)
+                    return JSONResponse({"code": 503, "message": str(error)}, 503, headers={"retry-after": "1"})
             return JSONResponse({"code": 404, "message": "not found"}, 404) if found is None else JSONResponse(found)
 
         return endpoint

@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
-from pydantic_core import from_json
-
 from wattseal.errors import BeaconError, ConfigError
 from wattseal.gateway.consensus.networks import MINIMAL_PRESET, NETWORKS, Fork, Network, Preset
+from wattseal.gateway.http import HttpServer
 
 SECONDS_PER_SLOT = 1
 # The minimal preset's committee and period, but mainnet's epoch: what is an epoch old is not taken, and these slots are short.
@@ -97,15 +95,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _fetch(url: str, server: str, timeout_s: float) -> Any:
-    body = bytearray()
     try:
-        with httpx.stream("GET", url, timeout=timeout_s) as response:
-            for chunk in response.iter_bytes():
-                body += chunk
-                if len(body) > _MAX_ANSWER_BYTES:
-                    raise BeaconError(f"the answer of {server} has more than {_MAX_ANSWER_BYTES} bytes; is a simulated beacon there?")
-        return from_json(bytes(body))
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise BeaconError(f"no answer from the simulated beacon at {server} ({error!r}); is it running?") from error
+        return HttpServer(url, timeout_s, BeaconError).request("simulated network", _MAX_ANSWER_BYTES).json()
     except ValueError as error:
         raise BeaconError(f"{server} does not answer in JSON; is a simulated beacon there?") from error

@@ -50,6 +50,16 @@ class Transaction:
         return int.from_bytes(value, "big") if isinstance(value, bytes) else 0
 
     @property
+    def to(self) -> bytes | None:
+        """The address that is called (20 bytes), None where a contract is created."""
+        return self._bytes("to") or None
+
+    @property
+    def call(self) -> bytes:
+        """What the called contract gets, or the code that creates one."""
+        return self._bytes("input")
+
+    @property
     def chain_id(self) -> int | None:
         """The chain it is for; None of a legacy transaction without replay protection (EIP-155)."""
         if self.kind:
@@ -74,6 +84,10 @@ class Transaction:
         if self.kind < 2:
             return self.number("gasPrice")
         return min(self.number("maxFeePerGas"), base_fee_per_gas + self.number("maxPriorityFeePerGas"))
+
+    def _bytes(self, name: str) -> bytes:
+        value = self.fields[name]
+        return value if isinstance(value, bytes) else b""  # decoded, so it is
 
     def _signed_digest(self) -> bytes:
         members: list[Any] = list(self.fields.values())

@@ -4,11 +4,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TypeVar
 
 from wattseal.errors import ConfigError, ProofError, RpcError
 from wattseal.gateway.header import TrustedRpcHeaders
+from wattseal.gateway.known_headers import KnownHeaders
 from wattseal.gateway.rpc import Rpc, quantity
 from wattseal.gateway.types import Header
 
@@ -17,7 +17,6 @@ _Answer = TypeVar("_Answer")
 # How long a server that did not answer is asked last, at first and at most.
 FIRST_REST_S = 1.0
 LONGEST_REST_S = 60.0
-_SECOND_QUESTION_S = 0.1
 
 
 @dataclass
@@ -51,13 +50,14 @@ class Upstreams:
         rpcs = [Rpc(url, timeout_s) for url in urls]
         self.chain_id = chain_id
         self.all = [Upstream(rpc, TrustedRpcHeaders(rpc, chain_id)) for rpc in rpcs]
+        self.known = KnownHeaders(self)
         self._on_lie = on_lie
         self._lock = threading.Lock()
 
     def ask(self, question: Callable[[Rpc], _Answer]) -> _Answer:
         """Return the first answer. `question` asks one server and checks the proof.
 
-        A ProofError drops the server, an RpcError rests it. Raises the last error when none of the servers is left to ask.
+        A second ProofError in a row drops the server, an RpcError rests it. Raises the last error when none of the servers is left to ask.
         """
         return self.ask_upstream(lambda upstream: question(upstream.rpc))
 
@@ -66,7 +66,7 @@ class Upstreams:
         error: RpcError | ProofError | None = None
         for upstream in self._in_order():
             try:
-                return self._ask_one(upstream, partial(_twice, question))
+                return self._ask_one(upstream, question)
             except (RpcError, ProofError) as failure:
                 error = failure
         raise error or self._all_dropped()
@@ -111,7 +111,7 @@ class Upstreams:
         try:
             if not upstream.chain_checked:
                 self._check_chain(upstream)
-            answer = question(upstream)
+            answer = _asked_twice(upstream, question)
         except ProofError as error:
             raise self.caught(upstream, str(error)) from error
         except RpcError as error:
@@ -137,12 +137,14 @@ class Upstreams:
                 upstream.rest_s = min(2 * upstream.rest_s, LONGEST_REST_S)
 
 
-def _twice(question: Callable[[Upstream], _Answer], upstream: Upstream) -> _Answer:
-    """Ask again where the first answer is not proven: a server that takes in a block just then may mix two states, and means no harm."""
+def _asked_twice(upstream: Upstream, question: Callable[[Upstream], _Answer]) -> _Answer:
+    """Return the first answer, or the second where the first is not proven.
+
+    A server that takes a block in may answer from the states of two (anvil does); a liar lies again.
+    """
     try:
         return question(upstream)
     except ProofError:
-        time.sleep(_SECOND_QUESTION_S)
         return question(upstream)
 
 

@@ -415,6 +415,8 @@ _COMMANDS: dict[str, type[Command]] = {kind.type: kind for kind in get_args(Comm
 PlugMessage = Hello | Offer | SessionMessage | ReceiptMessage | Status | Health | Enrolment | RetiredMessage | Refused | Pong | Gone
 _PLUG_MESSAGES: dict[str, type[PlugMessage]] = {kind.type: kind for kind in get_args(PlugMessage)}
 
+RelayMessage = Time | VoucherMessage | Lock | StopMessage | Ack | Settled | EnrolMessage | Ping | Greet | Refused | Command
+
 
 def parse_plug_message(frame: Mapping[str, Any]) -> PlugMessage:
     """Read what `framing.decode` made of a plug's line. Raises UnknownType or Malformed."""

@@ -1,4 +1,4 @@
-"""Receipts on their way in: verified, stored, answered, in batches.
+"""What plugs say on its way into the store: receipts verified, everything committed in batches, then answered.
 
 While one batch is verified and committed in a thread, what comes meanwhile becomes the next one; so a commit costs a batch one fsync, and
 messages of other kinds go on. Receipts are taken in the order in which they came. A bad one fails by itself; a failed commit fails all of
@@ -8,9 +8,10 @@ its batch, and nothing of it is acknowledged.
 import asyncio
 import logging
 from collections import OrderedDict, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
 from wattseal.errors import Conflict, ProtocolError, StoreError, TooMany, UnknownSession, WattsealError
 from wattseal.protocol.messages import Receipt, ReceiptMessage, Voucher, to_hex
@@ -26,10 +27,15 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class _Entry:
+class _Arrival:
+    """A receipt that `speaker` (20 bytes) brings."""
+
     speaker: bytes
     message: ReceiptMessage
-    answer: "asyncio.Future[Added]"
+
+
+_Job = _Arrival | Callable[[], object]
+_Entry = tuple[_Job, "asyncio.Future[Any]"]
 
 
 @dataclass(slots=True)
@@ -82,6 +88,11 @@ class Ingest:
         self._is_busy = False
         self._sessions: OrderedDict[bytes, _Session] = OrderedDict()  # of the thread
 
+    @property
+    def queued(self) -> int:
+        """How many receipts wait for a batch."""
+        return len(self._waiting)
+
     def close(self) -> None:
         """Finish the batch that is under way, and take no other."""
         self._thread.shutdown(wait=True, cancel_futures=True)
@@ -92,9 +103,17 @@ class Ingest:
         Waits while too much is queued. A receipt that is stored already is answered like a new one. Raises ProtocolError where it is
         refused (the codes of docs/protocol.md), StoreError where it could not be kept: then it must not be acknowledged.
         """
+        added: Added = await self._queue(_Arrival(speaker, message))
+        return added
+
+    async def write(self, call: Callable[[], None]) -> None:
+        """Have a writing method of the store called, and return once that is committed. Raises what it raises."""
+        await self._queue(call)
+
+    async def _queue(self, job: _Job) -> Any:
         async with self._room:
-            answer: asyncio.Future[Added] = asyncio.get_running_loop().create_future()
-            self._waiting.append(_Entry(speaker, message, answer))
+            answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+            self._waiting.append((job, answer))
             if not self._is_busy:
                 self._start()
             return await answer
@@ -102,58 +121,61 @@ class Ingest:
     def _start(self) -> None:
         self._is_busy = True
         batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_BATCH))]
-        work = asyncio.get_running_loop().run_in_executor(self._thread, self._store_batch, batch)
+        work = asyncio.get_running_loop().run_in_executor(self._thread, self._store_batch, [job for job, _ in batch])
         work.add_done_callback(lambda done: self._finish(batch, done))
 
-    def _finish(self, batch: Sequence[_Entry], done: "asyncio.Future[list[Added | WattsealError]]") -> None:
+    def _finish(self, batch: Sequence[_Entry], done: "asyncio.Future[list[object]]") -> None:
         self._is_busy = False
         if done.cancelled():  # closed
             return
-        for entry, outcome in zip(batch, done.result(), strict=True):
-            if entry.answer.done():  # nobody waits any more
+        for (_, answer), outcome in zip(batch, done.result(), strict=True):
+            if answer.done():  # nobody waits any more
                 continue
             if isinstance(outcome, WattsealError):
-                entry.answer.set_exception(outcome)
+                answer.set_exception(outcome)
             else:
-                entry.answer.set_result(outcome)
+                answer.set_result(outcome)
         if self._waiting:
             self._start()
 
     # -- in the thread ----------------------------------------------------------------------------------------------------------------
 
-    def _store_batch(self, entries: Sequence[_Entry]) -> list[Added | WattsealError]:
+    def _store_batch(self, jobs: Sequence[_Job]) -> list[object]:
+        """Return what each job is answered with; an error is raised to who waits for it."""
+        arrivals = [job for job in jobs if isinstance(job, _Arrival)]
         try:
-            checked = [self._check_alone(entry) for entry in entries]
+            checked = [self._check_alone(arrival) for arrival in arrivals]
             with self._store.transaction():
-                return self._add(entries, checked)
+                added = iter(self._add(arrivals, checked))
+                return [next(added) if isinstance(job, _Arrival) else _called(job) for job in jobs]
         except StoreError as error:
             self._sessions.clear()  # the store may have been restored, or cleaned by another process
-            return [error] * len(entries)
+            return [error] * len(jobs)
 
-    def _check_alone(self, entry: _Entry) -> bytes | ProtocolError:
+    def _check_alone(self, arrival: _Arrival) -> bytes | ProtocolError:
         """Check what a receipt says by itself; return its plug, or why it is refused."""
         try:
-            voucher = self._session(entry.message.session).voucher
-            plug = entry.speaker
+            voucher = self._session(arrival.message.session).voucher
+            plug = arrival.speaker
             if plug != voucher.plug and voucher.plug in self._store.identities(plug):
                 plug = voucher.plug
-            check_receipt(self._domain, plug, voucher, entry.message)
+            check_receipt(self._domain, plug, voucher, arrival.message)
         except ProtocolError as error:
             return error
         return plug
 
-    def _add(self, entries: Sequence[_Entry], checked: Sequence[bytes | ProtocolError]) -> list[Added | WattsealError]:
+    def _add(self, arrivals: Sequence[_Arrival], checked: Sequence[bytes | ProtocolError]) -> list[Added | WattsealError]:
         """Store what is good, in the order in which it came; return what became of each."""
         keys = [
-            (entry.message.session, entry.message.receipt.sequence)
-            for entry, plug in zip(entries, checked, strict=True)
+            (arrival.message.session, arrival.message.receipt.sequence)
+            for arrival, plug in zip(arrivals, checked, strict=True)
             if not isinstance(plug, ProtocolError)
         ]
         batch = _Batch(self._store.around(keys))
         outcomes: list[Added | WattsealError] = []
-        for entry, plug in zip(entries, checked, strict=True):
+        for arrival, plug in zip(arrivals, checked, strict=True):
             try:
-                outcomes.append(plug if isinstance(plug, ProtocolError) else self._add_one(batch, plug, entry.message))
+                outcomes.append(plug if isinstance(plug, ProtocolError) else self._add_one(batch, plug, arrival.message))
             except ProtocolError as error:
                 outcomes.append(error)
         if batch.rows:
@@ -187,3 +209,10 @@ class Ingest:
             if len(self._sessions) > _MAX_SESSIONS_KEPT:
                 self._sessions.popitem(last=False)
         return known
+
+
+def _called(call: Callable[[], object]) -> object:
+    try:
+        return call()
+    except ProtocolError as error:  # raised before anything was written
+        return error

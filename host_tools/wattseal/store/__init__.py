@@ -1,16 +1,24 @@
 """Everything the relay keeps, in one database, and every SQL statement there is."""
 
 from wattseal.errors import ConfigError
+from wattseal.store.database import is_url
+from wattseal.store.export import Export, Exported
 from wattseal.store.quarantine import Quarantine, Quarantined
 from wattseal.store.receipts import Added, Around
-from wattseal.store.settlements import SettlementRecord, Settlements
+from wattseal.store.retention import Retention
+from wattseal.store.settlements import SettlementRecord, Unsettled
 from wattseal.store.statuses import Statuses
+from wattseal.store.transactions import Transactions
 
-__all__ = ["Added", "Around", "Quarantined", "SettlementRecord", "Store"]
+__all__ = ["Added", "Around", "Exported", "Quarantined", "SettlementRecord", "Store", "Unsettled", "is_url"]
 
 
-class Store(Settlements, Quarantine, Statuses):
+class Store(Retention, Export, Quarantine, Statuses, Transactions):
     """The relay's database."""
+
+    def check_writable(self) -> None:
+        """Write and commit something that changes nothing. Raises StoreError."""
+        self._execute("UPDATE owner SET chain_id = chain_id")
 
     def bind(self, chain_id: int, contract: bytes) -> None:
         """Make the file belong to one chain and contract (20 bytes) for good. Raises ConfigError if it belongs to another."""

@@ -39,8 +39,8 @@ class Adapter(Protocol):
         """Execute a query."""
         ...
 
-    def stream(self, connection: Any, sql: str, values: Any) -> Iterator[Any]:
-        """Execute a query inside a transaction; give its rows without having them all in memory."""
+    def stream(self, connection: Any, sql: str, values: Any) -> Iterator[tuple[list[str], Any]]:
+        """Execute a query inside a transaction; give the columns' names with each row, without having all in memory."""
         ...
 
     def pairs(self, keys: Sequence[tuple[bytes, int]]) -> tuple[str, Sequence[Any]]:

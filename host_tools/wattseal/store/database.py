@@ -61,9 +61,13 @@ class Database:
             except BaseException:
                 with suppress(StoreError):
                     self._adapter.run(connection, "ROLLBACK", ())
+                self._undone()
                 raise
             finally:
                 self._mine.connection = None
+
+    def _undone(self) -> None:
+        """Forget what was remembered of a transaction: it was undone."""
 
     def _now(self) -> int:
         return int(self._clock())
@@ -86,6 +90,16 @@ class Database:
     def _row(self, sql: str, *positional: Any, **named: Any) -> dict[str, Any] | None:
         rows = self._rows(sql, *positional, **named)
         return rows[0] if rows else None
+
+    def _stream(self, sql: str, **named: Any) -> Iterator[dict[str, Any]]:
+        """Give the rows of a query as they were when it began, on a connection of its own and a few at a time."""
+        connection = self._adapter.connect()
+        try:
+            self._adapter.begin_reading(connection)
+            for names, row in self._adapter.stream(connection, sql, named):
+                yield dict(zip(names, row, strict=True))
+        finally:
+            connection.close()
 
     def _held(self) -> Any:
         """The connection of this thread's transaction."""
@@ -116,8 +130,13 @@ class Database:
                 self._free.pop().close()
 
 
+def is_url(where: Path | str) -> bool:
+    """Return whether a place for a store is a server's and not a file's."""
+    return str(where).startswith(("postgresql://", "postgres://"))
+
+
 def _adapter(where: Path | str) -> Adapter:
-    if str(where).startswith(("postgresql:", "postgres:")):
+    if is_url(where):
         from wattseal.store.postgresql import Postgresql
 
         return Postgresql(str(where))

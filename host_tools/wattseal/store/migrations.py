@@ -54,11 +54,12 @@ _KEYS = (
     ) STRICT""",
     "CREATE INDEX retirements_by_successor ON retirements (successor)",
 )
-_NUMBERED_VOUCHERS = (
+_ONE_KEY = (
     # A rowid may change; the order in which vouchers came must not. Foreign keys are off meanwhile: https://www.sqlite.org/lang_altertable.html
     """CREATE TABLE numbered (
         number INTEGER PRIMARY KEY, session BLOB NOT NULL UNIQUE, plug BLOB NOT NULL, voucher TEXT NOT NULL, signature BLOB NOT NULL,
         accepted_at INTEGER NOT NULL, done INTEGER NOT NULL DEFAULT 0,  -- nothing is left to settle
+        trimmed INTEGER NOT NULL DEFAULT 0,  -- the interim receipts are gone
         leased_by TEXT, leased_until INTEGER NOT NULL DEFAULT 0
     ) STRICT""",
     """INSERT INTO numbered (number, session, plug, voucher, signature, accepted_at, done)
@@ -67,6 +68,17 @@ _NUMBERED_VOUCHERS = (
     "ALTER TABLE numbered RENAME TO vouchers",
     "CREATE INDEX vouchers_by_plug ON vouchers (plug, number)",
     "CREATE INDEX vouchers_not_done ON vouchers (number) WHERE done = 0",
+    "CREATE INDEX vouchers_not_trimmed ON vouchers (accepted_at) WHERE done = 1 AND trimmed = 0",
+    "CREATE INDEX vouchers_trimmed ON vouchers (accepted_at) WHERE trimmed = 1",
+    # A session is the hash of a voucher, which names the plug: one index does for plug, session and sequence, and rows are appended.
+    """CREATE TABLE keyed (
+        session BLOB NOT NULL REFERENCES vouchers (session), sequence INTEGER NOT NULL, plug BLOB NOT NULL, final INTEGER NOT NULL,
+        receipt TEXT NOT NULL, signature BLOB NOT NULL, ocmf TEXT NOT NULL, received_at INTEGER NOT NULL, PRIMARY KEY (session, sequence)
+    ) STRICT""",
+    """INSERT INTO keyed (session, sequence, plug, final, receipt, signature, ocmf, received_at)
+       SELECT session, sequence, plug, final, receipt, signature, ocmf, received_at FROM receipts ORDER BY received_at, session, sequence""",
+    "DROP TABLE receipts",
+    "ALTER TABLE keyed RENAME TO receipts",
     "CREATE TABLE plugs (plug BLOB PRIMARY KEY, first_seen_at INTEGER NOT NULL) STRICT",
     """INSERT INTO plugs (plug, first_seen_at)
        SELECT plug, min(seen_at) FROM (
@@ -80,17 +92,17 @@ _POSTGRESQL = (
     "CREATE TABLE owner (chain_id TEXT NOT NULL, contract BYTEA NOT NULL)",
     """CREATE TABLE vouchers (
         number BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, session BYTEA NOT NULL UNIQUE, plug BYTEA NOT NULL, voucher TEXT NOT NULL,
-        signature BYTEA NOT NULL, accepted_at BIGINT NOT NULL, done INTEGER NOT NULL DEFAULT 0,
+        signature BYTEA NOT NULL, accepted_at BIGINT NOT NULL, done INTEGER NOT NULL DEFAULT 0, trimmed INTEGER NOT NULL DEFAULT 0,
         leased_by TEXT, leased_until BIGINT NOT NULL DEFAULT 0
     )""",
     "CREATE INDEX vouchers_by_plug ON vouchers (plug, number)",
     "CREATE INDEX vouchers_not_done ON vouchers (number) WHERE done = 0",
+    "CREATE INDEX vouchers_not_trimmed ON vouchers (accepted_at) WHERE done = 1 AND trimmed = 0",
+    "CREATE INDEX vouchers_trimmed ON vouchers (accepted_at) WHERE trimmed = 1",
     """CREATE TABLE receipts (
-        plug BYTEA NOT NULL, session BYTEA NOT NULL REFERENCES vouchers (session), sequence BIGINT NOT NULL, final INTEGER NOT NULL,
-        receipt TEXT NOT NULL, signature BYTEA NOT NULL, ocmf TEXT NOT NULL, received_at BIGINT NOT NULL,
-        PRIMARY KEY (plug, session, sequence)
+        session BYTEA NOT NULL REFERENCES vouchers (session), sequence BIGINT NOT NULL, plug BYTEA NOT NULL, final INTEGER NOT NULL,
+        receipt TEXT NOT NULL, signature BYTEA NOT NULL, ocmf TEXT NOT NULL, received_at BIGINT NOT NULL, PRIMARY KEY (session, sequence)
     )""",
-    "CREATE INDEX receipts_by_session ON receipts (session, sequence)",
     """CREATE TABLE settlements (
         id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, session BYTEA NOT NULL REFERENCES vouchers (session), sequence BIGINT NOT NULL,
         state TEXT NOT NULL CHECK (state IN ('settled', 'nothing_due', 'failed')),
@@ -116,8 +128,39 @@ _POSTGRESQL = (
     "CREATE TABLE plugs (plug BYTEA PRIMARY KEY, first_seen_at BIGINT NOT NULL)",
 )
 
+_IN_FLIGHT = (
+    """CREATE TABLE followed (
+        id INTEGER PRIMARY KEY, session BLOB NOT NULL REFERENCES vouchers (session), sequence INTEGER NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('sent', 'included', 'settled', 'nothing_due', 'failed')),
+        tx_hash BLOB, block_number INTEGER, block_hash BLOB, gas_used INTEGER, paid TEXT, total_paid TEXT,
+        proof_verified INTEGER NOT NULL, code TEXT, message TEXT, recorded_at INTEGER NOT NULL
+    ) STRICT""",
+    "INSERT INTO followed SELECT * FROM settlements",
+    "DROP TABLE settlements",
+    "ALTER TABLE followed RENAME TO settlements",
+    "CREATE INDEX settlements_by_session ON settlements (session)",
+    "CREATE UNIQUE INDEX settlements_in_flight ON settlements (session) WHERE state IN ('sent', 'included')",
+    """CREATE TABLE transactions (
+        number INTEGER PRIMARY KEY, hash BLOB NOT NULL UNIQUE, sender BLOB NOT NULL, nonce INTEGER NOT NULL, raw BLOB NOT NULL,
+        signed_at INTEGER NOT NULL, done INTEGER NOT NULL DEFAULT 0  -- its nonce is used in a final block
+    ) STRICT""",
+    "CREATE INDEX transactions_not_done ON transactions (sender, nonce) WHERE done = 0",
+)
+_IN_FLIGHT_POSTGRESQL = (
+    "ALTER TABLE settlements DROP CONSTRAINT settlements_state_check",
+    """ALTER TABLE settlements ADD CONSTRAINT settlements_state_check
+       CHECK (state IN ('sent', 'included', 'settled', 'nothing_due', 'failed'))""",
+    "CREATE UNIQUE INDEX settlements_in_flight ON settlements (session) WHERE state IN ('sent', 'included')",
+    """CREATE TABLE transactions (
+        number BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, hash BYTEA NOT NULL UNIQUE, sender BYTEA NOT NULL, nonce BIGINT NOT NULL,
+        raw BYTEA NOT NULL, signed_at BIGINT NOT NULL, done INTEGER NOT NULL DEFAULT 0
+    )""",
+    "CREATE INDEX transactions_not_done ON transactions (sender, nonce) WHERE done = 0",
+)
+
 STEPS: tuple[Step, ...] = (
     Step(_FIRST, ()),
     Step(_KEYS, ()),
-    Step(_NUMBERED_VOUCHERS, _POSTGRESQL),
+    Step(_ONE_KEY, _POSTGRESQL),
+    Step(_IN_FLIGHT, _IN_FLIGHT_POSTGRESQL),
 )

@@ -32,11 +32,15 @@ class Plugs(Database):
             self._admitted.add(plug)
         return plug in self._admitted
 
+    def _undone(self) -> None:
+        self._admitted.clear()
+
     def _admit(self, plug: bytes) -> None:
         """Make room for a plug, in a transaction. Raises TooMany."""
         if self.knows(plug):
             return
-        if len(self.plugs()) >= self._max_plugs:
+        row = self._row("SELECT count(*) AS plugs FROM plugs")
+        if row is not None and row["plugs"] >= self._max_plugs:
             raise TooMany(f"{self._max_plugs} plugs are known here, and 0x{plug.hex()} is none of them: raise --max-plugs if it is yours")
         self._execute("INSERT INTO plugs (plug, first_seen_at) VALUES (?, ?) ON CONFLICT DO NOTHING", plug, self._now())
 

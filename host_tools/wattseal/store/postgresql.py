@@ -79,12 +79,14 @@ class Postgresql:
             cursor = connection.execute(_translated(sql), values or None, binary=True)
             return [column.name for column in cursor.description or ()], cursor.fetchall()
 
-    def stream(self, connection: "psycopg.Connection[Any]", sql: str, values: Any) -> Iterator[Any]:
+    def stream(self, connection: "psycopg.Connection[Any]", sql: str, values: Any) -> Iterator[tuple[list[str], Any]]:
         """Execute a query; the server keeps its rows until they are fetched."""
         with self._errors(), connection.cursor(name="stream") as cursor:
             cursor.execute(_translated(sql), values or None, binary=True)
+            names = [column.name for column in cursor.description or ()]
             while rows := cursor.fetchmany(_FETCHED):
-                yield from rows
+                for row in rows:
+                    yield names, row
 
     def pairs(self, keys: Sequence[tuple[bytes, int]]) -> tuple[str, Sequence[Any]]:
         """Two arrays, so that the text is the same for any number of pairs, and is prepared once."""
@@ -97,6 +99,7 @@ class Postgresql:
     def begin_reading(self, connection: "psycopg.Connection[Any]") -> None:
         """Start a transaction that sees one snapshot."""
         self.run(connection, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        self.run(connection, "SET LOCAL statement_timeout = 0")  # years may have to be sorted
 
     def commit(self, connection: "psycopg.Connection[Any]") -> None:
         """Commit; PostgreSQL undoes a transaction in which a statement failed, and does not call that an error."""

@@ -71,13 +71,16 @@ class Receipts(Vouchers):
 
     def _look_around(self, keys: Sequence[Key], found: dict[Key, Around]) -> None:
         table, values = self._adapter.pairs(keys)
-        sql = f"""WITH wanted (session, sequence) AS ({table})
-                  SELECT w.session, w.sequence AS wanted, r.sequence, r.receipt, r.signature, r.ocmf
-                  FROM wanted w JOIN receipts r ON r.session = w.session AND r.sequence IN (
-                      w.sequence,
-                      (SELECT max(l.sequence) FROM receipts l WHERE l.session = w.session AND l.sequence < w.sequence),
-                      (SELECT min(h.sequence) FROM receipts h WHERE h.session = w.session AND h.sequence > w.sequence)
-                  )"""  # noqa: S608 - the table holds places, no values
+        found_at = "SELECT k.session, k.sequence AS wanted, r.sequence, r.receipt, r.signature, r.ocmf FROM keys k JOIN receipts r"
+        sql = f"""WITH wanted (session, sequence) AS ({table}), keys AS (
+                      SELECT session, sequence,
+                      (SELECT max(l.sequence) FROM receipts l WHERE l.session = w.session AND l.sequence < w.sequence) AS lower,
+                      (SELECT min(h.sequence) FROM receipts h WHERE h.session = w.session AND h.sequence > w.sequence) AS higher
+                      FROM wanted w
+                  )
+                  {found_at} ON r.session = k.session AND r.sequence = k.sequence
+                  UNION ALL {found_at} ON r.session = k.session AND r.sequence = k.lower
+                  UNION ALL {found_at} ON r.session = k.session AND r.sequence = k.higher"""  # noqa: S608 - the table holds places, no values
         for row in self._rows(sql, *values):
             around = found[row["session"], row["wanted"]]
             if row["sequence"] == row["wanted"]:

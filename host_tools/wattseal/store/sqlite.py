@@ -32,7 +32,7 @@ class Sqlite:
         """Open the file, or make it."""
         try:
             connection = sqlite3.connect(self.name, isolation_level=None, check_same_thread=False, cached_statements=512)
-            for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "busy_timeout = 5000"):
+            for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "busy_timeout = 5000", "wal_autocheckpoint = 4000"):
                 connection.execute(f"PRAGMA {pragma}")
         except sqlite3.Error as error:
             raise StoreError(f"cannot open the store {self.name}: {error}; check that its folder exists and can be written") from error
@@ -58,12 +58,14 @@ class Sqlite:
             cursor = connection.execute(sql, values)
             return [column[0] for column in cursor.description], cursor.fetchall()
 
-    def stream(self, connection: sqlite3.Connection, sql: str, values: Any) -> Iterator[Any]:
+    def stream(self, connection: sqlite3.Connection, sql: str, values: Any) -> Iterator[tuple[list[str], Any]]:
         """Execute a query; SQLite makes its rows as they are fetched."""
         with self._errors():
             cursor = connection.execute(sql, values)
+            names = [column[0] for column in cursor.description]
             while rows := cursor.fetchmany(_FETCHED):
-                yield from rows
+                for row in rows:
+                    yield names, row
 
     def pairs(self, keys: Sequence[tuple[bytes, int]]) -> tuple[str, Sequence[Any]]:
         """A list of values."""

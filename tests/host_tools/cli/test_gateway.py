@@ -18,7 +18,7 @@ from wattseal.demo.lying_upstream import LyingUpstream, lying_upstream
 from web3 import HTTPProvider, Web3
 from web3.middleware import SignAndSendRawMiddlewareBuilder
 
-from tests.host_tools.gateway.conftest import _anvil
+from tests.host_tools.gateway.conftest import start_chain
 
 PATIENCE_S = 30
 
@@ -45,7 +45,7 @@ def gateway(*urls: str) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
 
 @pytest.fixture(scope="module")
 def anvil() -> Iterator[str]:
-    with _anvil("osaka") as url:
+    with start_chain("osaka") as url:
         yield url
 
 

@@ -41,7 +41,7 @@ def mainnet() -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _anvil(fork: str) -> Iterator[str]:
+def start_chain(fork: str) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -70,13 +70,13 @@ def _anvil(fork: str) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def start_anvil() -> Callable[[str], contextlib.AbstractContextManager[str]]:
     """Starts a chain with the rules of a fork, at block 1; a context manager that gives its URL."""
-    return _anvil
+    return start_chain
 
 
 @pytest.fixture(scope="session")
 def anvil() -> Iterator[str]:
     """The URL of the chain that the tests share, with the rules of Osaka, at block 1 or later."""
-    with _anvil("osaka") as url:
+    with start_chain("osaka") as url:
         yield url
 
 
@@ -107,7 +107,10 @@ def funded_key(anvil: str) -> Callable[[], bytes]:
     def make() -> bytes:
         key = secrets.token_bytes(32)
         # not anvil_setBalance, which changes the state behind the newest header
-        rpc.call("eth_sendTransaction", {"from": bank, "to": to_hex(signatures.address(key)), "value": to_hex(100 * 10**18)})
+        transfer = {"from": bank, "to": to_hex(signatures.address(key)), "value": to_hex(100 * 10**18)}
+        tx_hash = rpc.call("eth_sendTransaction", transfer)
+        while rpc.call("eth_getTransactionReceipt", tx_hash) is None:
+            time.sleep(0.001)  # while anvil makes a block, its proofs of the one before are already of the new state
         return key
 
     return make
@@ -152,13 +155,16 @@ class Charge:
         self.rpc.call("evm_increaseTime", seconds)
         self.rpc.call("evm_mine")
 
+    def let_mine(self) -> None:
+        """Wait for the block of what was sent: while anvil makes it, what it says of the one before is a mixture."""
+        self.rpc.call("evm_mine")
+
     def receipt(self, energy_wh: int, *, final: bool = False, **changes: int) -> tuple[Voucher, Receipt, bytes]:
         """The arguments of `settle` for so much energy in an hour."""
         start = self.voucher.issuedAt
-        fields = {"activeSeconds": 3600 if energy_wh else 0, "asOf": start + (3600 if energy_wh else 0), **changes}
+        fields = {"sequence": 1, "activeSeconds": 3600 if energy_wh else 0, "asOf": start + (3600 if energy_wh else 0), **changes}
         receipt = Receipt(
             session=self.session,
-            sequence=1,
             startedAt=start,
             registerWh=1000,
             energyWh=energy_wh,

@@ -23,6 +23,7 @@ def test_headers_of_beacon_nodes(tmp_path):
     [
         ({}, "choose one"),
         ({"beacon": (NOBODY,), "trust_rpc": True}, "choose one"),
+        ({"beacon": (NOBODY,), "simulated_beacon": NOBODY}, "choose one"),
         ({"rpc": (), "trust_rpc": True}, "no JSON-RPC server"),
         ({"beacon": (NOBODY,)}, "--light-client-store"),
         ({"beacon": (NOBODY,), "chain_id": 31337}, "no sync committee is known for chain 31337"),

@@ -27,10 +27,10 @@ def known(upstream):
 
 def test_all_ancestors_newest_first(known, upstream):
     trusted = TrustedRpcHeaders(Rpc(upstream.url), CHAIN_ID)
-    found = [full.header for full in known.back_from(trusted.by_number(8))]
+    found = [full.header for full in known.back_from(trusted.by_number(8).hash)]
     assert found == [trusted.by_number(number) for number in range(8, -1, -1)]
     upstream.asked.clear()
-    assert len(list(known.back_from(found[2]))) == 7
+    assert len(list(known.back_from(found[2].hash))) == 7
     assert upstream.asked == []
 
 
@@ -39,7 +39,7 @@ def test_a_made_up_ancestor_is_a_lie_even_if_its_fields_agree_with_its_hash(know
     other = Rpc(upstream.url).call("eth_getBlockByNumber", "0x9", False)
     verify_header(other)
     upstream.lie = lambda method, _params, result: other if method == "eth_getBlockByHash" and result["number"] == "0x5" else result
-    ancestors = known.back_from(newest)
+    ancestors = known.back_from(newest.hash)
     assert [next(ancestors).header.number for _ in range(3)] == [8, 7, 6]
     with pytest.raises(ProofError, match=r"asked for block .* sent block"):
         next(ancestors)

@@ -158,6 +158,11 @@ def branch(**children):
         (branch(c0=FILLED), "fewer than two"),
         (branch(c0=b"short", c1=FILLED), "32 bytes"),
         (branch(c0=LEAF, c1=FILLED), "inlined"),
+        (branch(c1=FILLED, c5=b"elsewhere"), "32 bytes"),
+        (branch(c1=FILLED, c5=LEAF), "inlined"),
+        (branch(c1=FILLED, c5=[]), "2 or 17"),
+        (branch(c1=FILLED, c5=[b"\x20", b"v", b"w"]), "2 or 17"),
+        (branch(c1=FILLED, c5=FILLED, value=[b"value"]), "list where bytes"),
         ([b"\x20", b"value" * 120], "532 bytes"),
     ],
 )

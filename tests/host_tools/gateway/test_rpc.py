@@ -1,4 +1,3 @@
-import http.server
 import json
 import threading
 
@@ -7,33 +6,22 @@ from wattseal.errors import ProofError, RpcError
 from wattseal.gateway import rpc as rpc_module
 from wattseal.gateway.rpc import Rpc, data, quantity, to_hex
 
+from tests.host_tools.gateway.http_server import serve
+
 
 @pytest.fixture
 def server():
     """An HTTP server whose `answer` maps a request to the body that it sends."""
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_POST(self):
-            request = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            body = self.server.answer(request)
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(body)
+    class Server:
+        answer = None
 
-        def log_message(self, *_):
-            pass
-
-    http_server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=http_server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield http_server
-    http_server.shutdown()
-    http_server.server_close()
-    thread.join()
+    with serve(lambda request: Server.answer(request)) as Server.url:
+        yield Server
 
 
 def client(server, **options):
-    return Rpc(f"http://127.0.0.1:{server.server_port}", **options)
+    return Rpc(server.url, **options)
 
 
 def test_result(server):
@@ -68,7 +56,7 @@ def test_odd_errors(server, error):
 
 
 def test_answer_too_long(server, monkeypatch):
-    monkeypatch.setattr(rpc_module, "MAX_RESPONSE_BYTES", 1000)
+    monkeypatch.setattr(rpc_module, "MAX_OTHER_BYTES", 1000)
     server.answer = lambda _: b" " * 2000
     with pytest.raises(RpcError, match="more than 1000 bytes"):
         client(server).call("eth_chainId")

@@ -2,11 +2,13 @@
 
 import asyncio
 import secrets
+import time
 from dataclasses import replace as replace_fields
 
 import httpx
 import pytest
 from eth_account import Account
+from eth_hash.auto import keccak
 from wattseal.demo.lying_upstream import lying_upstream
 from wattseal.errors import ProofError
 from wattseal.gateway import blocks, fees, known_headers, proofs, server
@@ -213,6 +215,39 @@ def test_logs_are_as_anvil_finds_them(honest, story):
         assert shown == [{key: log[key] for key in shown[0]} for log in truth]
 
 
+@pytest.mark.parametrize("whose", ["sender", "stored", "nobody"])
+def test_a_proof_is_anvils_and_was_checked(honest, story, whose):
+    address = story.get(whose, "0x" + "12" * 20)
+    slots = ["0x3", "0x" + "03".rjust(64, "0"), "0x" + "ab" * 32]
+    truth = story["rpc"].call("eth_getProof", address, ["0x" + slot[2:].rjust(64, "0") for slot in slots], "0x6")
+    shown = honest.call("eth_getProof", address, slots, "0x6")
+    assert [entry["key"] for entry in shown["storageProof"]] == slots
+    for ours, theirs in zip(shown["storageProof"], truth["storageProof"], strict=True):
+        assert ours["value"] == theirs["value"]
+        # of an empty trie anvil sends the empty node; where there is no account nothing more is needed
+        assert [node for node in ours["proof"] if node != "0x80"] == [node for node in theirs["proof"] if node != "0x80"]
+    assert shown["accountProof"] == truth["accountProof"]
+    assert {name: shown[name] for name in ("address", "balance", "nonce", "codeHash")} == {
+        "address": address,
+        "balance": honest.call("eth_getBalance", address, "0x6"),
+        "nonce": honest.call("eth_getTransactionCount", address, "0x6"),
+        "codeHash": to_hex(keccak(bytes.fromhex(honest.call("eth_getCode", address, "0x6")[2:]))),
+    }
+    assert "at most 64" in honest.error("eth_getProof", address, ["0x1"] * 65)["message"]
+
+
+def test_a_block_by_its_parts(honest, story):
+    block = honest.call("eth_getBlockByNumber", "0x3", True)
+    for suffix, name in (("Number", "0x3"), ("Hash", block["hash"])):
+        assert honest.call(f"eth_getBlockTransactionCountBy{suffix}", name) == "0x2"
+        for index, transaction in enumerate(block["transactions"]):
+            assert honest.call(f"eth_getTransactionByBlock{suffix}AndIndex", name, hex(index)) == transaction
+        assert honest.call(f"eth_getTransactionByBlock{suffix}AndIndex", name, "0x2") is None
+        receipts = [honest.call("eth_getTransactionReceipt", transaction["hash"]) for transaction in block["transactions"]]
+        assert honest.call("eth_getBlockReceipts", name) == receipts
+    assert honest.call("eth_accounts") == []
+
+
 def test_fees_follow_from_proven_blocks(honest, story):
     number = int(story["rpc"].call("eth_blockNumber"), 16)
     for percentiles in ([], [10, 50.5, 100]):
@@ -234,7 +269,7 @@ def test_an_estimate_is_called_a_hint(honest, story):
     assert "not proven" in reply["restsOn"]["basis"]
 
 
-@pytest.mark.parametrize("method", ["eth_call", "eth_sendTransaction", "eth_newFilter", "eth_getProof", "anvil_setBalance", "x" * 10**5])
+@pytest.mark.parametrize("method", ["eth_call", "eth_sendTransaction", "eth_newFilter", "txpool_status", "anvil_setBalance", "x" * 10**5])
 def test_what_cannot_be_proven_is_refused_by_name_and_never_passed_on(liar, story, method):
     liar.asked.clear()
     error = Client(gateway(liar.url)).error(method, {"to": story["receiver"]})
@@ -367,6 +402,7 @@ LIES = {
     ),
     "absence": (replace("eth_getProof", lambda r: r | {"accountProof": r["accountProof"][:-1]}), "eth_getBalance"),
     "nonce": (replace("eth_getProof", lambda r: r | {"accountProof": []}), "eth_getTransactionCount"),
+    "proof": (replace("eth_getProof", lambda r: r | {"storageProof": [p | {"proof": p["proof"][:-1]} for p in r["storageProof"]]}), "eth_getProof"),
     "slot": (replace("eth_getProof", lambda r: r | {"storageProof": [p | {"value": "0x8"} for p in r["storageProof"]]}), "eth_getStorageAt"),
     "code": (replace("eth_getCode", lambda _: "0x01"), "eth_getCode"),
     "header's time": (replace("eth_getBlockByNumber", lambda r: r | {"timestamp": "0x1"}), "eth_blockNumber"),
@@ -407,6 +443,7 @@ def question(story, method):
         "eth_getBalance": [story["sender"]],
         "eth_getTransactionCount": [story["sender"]],
         "eth_getStorageAt": [story["stored"], "0x3"],
+        "eth_getProof": [story["stored"], ["0x3"]],
         "eth_getCode": [story["stored"]],
         "eth_blockNumber": [],
         "eth_getBlockByNumber": ["0x2", False],
@@ -548,6 +585,37 @@ def test_nonsense_is_one_clear_line(story, liar, method, nonsense):
 
 
 # -- bounds ---------------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_question_of_many_calls_ends_in_time_and_goes_on_where_it_was(story, liar, monkeypatch):
+    def slow(_method, _params, result):
+        time.sleep(0.05)
+        return result
+
+    liar.lie = slow
+    client = Client(gateway(liar.url))
+    client.call("eth_chainId")
+    wanted = {"fromBlock": "0x1", "toBlock": "0x7"}
+    monkeypatch.setattr(server, "MAX_ANSWER_S", 0.3)
+    replies = []
+    while not replies or "error" in replies[-1]:
+        start = time.monotonic()
+        replies.append(client.reply("eth_getLogs", wanted | {"topics": ["0x" + "11" * 32]}))
+        assert time.monotonic() - start < 1
+    assert {reply["error"]["data"]["code"] for reply in replies[:-1]} == {"time_up"}
+    assert replies[-1]["result"] == []
+    assert (client.chain.upstreams.all[0].errors, client.chain.upstreams.all[0].lies) == (0, 0)
+
+
+def test_a_batch_has_the_time_of_one(story, liar, monkeypatch):
+    liar.lie = lambda _method, _params, result: time.sleep(0.05) or result
+    monkeypatch.setattr(server, "MAX_ANSWER_S", 0.3)
+    start = time.monotonic()
+    ask = {"jsonrpc": "2.0", "id": 1, "method": "eth_getBalance", "params": [story["sender"], "latest"]}
+    replies = Client(gateway(liar.url)).post(json=[ask] * 50).json()
+    assert time.monotonic() - start < 1
+    assert "result" in replies[0]
+    assert {reply["error"]["data"]["code"] for reply in replies[10:]} == {"time_up"}
 
 
 def test_a_range_that_is_too_long(honest, monkeypatch):

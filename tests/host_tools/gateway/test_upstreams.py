@@ -1,9 +1,6 @@
 """Servers that fail, one way each: a clear error, the next server, and no growth."""
 
-import contextlib
-import http.server
 import json
-import threading
 import time
 
 import pytest
@@ -12,36 +9,9 @@ from wattseal.gateway import rpc as rpc_module
 from wattseal.gateway import upstreams as upstreams_module
 from wattseal.gateway.upstreams import UpstreamHeaders, Upstreams
 
+from tests.host_tools.gateway.http_server import serve
+
 CHAIN_ID = 31337
-
-
-@contextlib.contextmanager
-def serve(answer):
-    """An HTTP server; `answer` takes a JSON-RPC request and returns a body, or a status and a body."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_POST(self):
-            request = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            answered = answer(request)
-            status, body = answered if isinstance(answered, tuple) else (200, answered)
-            with contextlib.suppress(ConnectionError):
-                self.send_response(status)
-                self.end_headers()
-                self.wfile.write(body)
-
-        def log_message(self, *_):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def result(request, value):
@@ -58,13 +28,14 @@ def after_chain_id(answer):
 
 
 FAILURES = {
-    "HTTP 429": (lambda _: (429, b"{}"), "limits requests (HTTP 429)"),
-    "HTTP 500": (lambda _: (500, b"<html>"), "did not answer in JSON"),
+    "HTTP 429": (lambda _: (429, {}, b"{}"), "limits requests (HTTP 429)"),
+    "HTTP 500": (lambda _: (500, {}, b"<html>"), "did not answer in JSON"),
     "no JSON": (lambda _: b"\xff\xfe", "did not answer in JSON"),
     "cut off": (lambda request: result(request, "x" * 100)[:-9], "did not answer in JSON"),
     "deep JSON": (lambda _: b"[" * 200_000, "did not answer in JSON"),
     "another id": (lambda request: result(request | {"id": 10**6}, 1), "answered something else"),
     "an error": (lambda request: json.dumps({"id": request["id"], "error": {"code": -32005, "message": "too much"}}).encode(), "too much"),
+    "wide JSON": (lambda request: result(request, [[]] * 50_000), "did not answer in JSON"),
     "too long": (lambda _: b" " * 400_000, "more than 300000 bytes"),
     "too late": (lambda request: time.sleep(0.5) or good(request), "no answer"),
 }
@@ -72,7 +43,7 @@ FAILURES = {
 
 @pytest.fixture(params=FAILURES)
 def failing(request, monkeypatch):
-    monkeypatch.setattr(rpc_module, "MAX_RESPONSE_BYTES", 300_000)
+    monkeypatch.setattr(rpc_module, "MAX_OTHER_BYTES", 300_000)
     answer, message = FAILURES[request.param]
     with serve(after_chain_id(answer)) as url:
         yield url, message
@@ -114,7 +85,7 @@ def test_a_dead_server_rests_before_it_is_asked_first_again(monkeypatch):
 
     def answer(request):
         asked.append("first")
-        return result(request, "first") if ok else (429, b"")
+        return result(request, "first") if ok else (429, {}, b"")
 
     with serve(after_chain_id(answer)) as first, serve(good) as second:
         upstreams = Upstreams([first, second], CHAIN_ID)
@@ -128,7 +99,7 @@ def test_a_dead_server_rests_before_it_is_asked_first_again(monkeypatch):
 
 
 def test_a_resting_server_is_asked_where_no_other_answers():
-    with serve(after_chain_id(lambda _: (429, b""))) as only:
+    with serve(after_chain_id(lambda _: (429, {}, b""))) as only:
         upstreams = Upstreams([only], CHAIN_ID)
         for count in (1, 2):
             with pytest.raises(RpcError, match="429"):
@@ -166,14 +137,30 @@ def test_a_liar_is_dropped_for_good_and_told_of_once():
             list(upstreams.each(lambda rpc: rpc.call("question")))
 
 
+def test_one_answer_that_is_not_proven_is_asked_for_again():
+    """A node that makes a block may answer from the state of that one; whoever lies, lies again."""
+    with serve(good) as only:
+        upstreams = Upstreams([only], CHAIN_ID)
+        answers = iter([ProofError("of the next block"), "good"])
+
+        def question(_):
+            answer = next(answers)
+            if isinstance(answer, ProofError):
+                raise answer
+            return answer
+
+        assert upstreams.ask(question) == "good"
+        assert (upstreams.all[0].lies, upstreams.all[0].lie) == (0, None)
+
+
 def test_each_gives_every_answer_and_skips_the_failing():
-    with serve(good) as one, serve(after_chain_id(lambda _: (429, b""))) as two, serve(good) as three:
+    with serve(good) as one, serve(after_chain_id(lambda _: (429, {}, b""))) as two, serve(good) as three:
         upstreams = Upstreams([one, two, three], CHAIN_ID)
         assert [answer for _, answer in upstreams.each(lambda rpc: rpc.call("question"))] == ["good", "good"]
 
 
 def test_each_prefers_the_refusal_of_a_server_that_understood():
-    with serve(after_chain_id(lambda _: (429, b""))) as one, serve(after_chain_id(FAILURES["an error"][0])) as two:
+    with serve(after_chain_id(lambda _: (429, {}, b""))) as one, serve(after_chain_id(FAILURES["an error"][0])) as two:
         with pytest.raises(RpcError, match="too much") as caught:
             list(Upstreams([one, two], CHAIN_ID).each(lambda rpc: rpc.call("question")))
         assert caught.value.rpc_code == -32005

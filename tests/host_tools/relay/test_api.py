@@ -4,14 +4,15 @@ import asyncio
 import contextlib
 import json
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import httpx
 import pytest
 import uvicorn
+from starlette.applications import Starlette
 from wattseal.protocol.messages import to_hex
-from wattseal.relay.api import MAX_BODY_BYTES, make_app
+from wattseal.relay.api import MAX_BODY_BYTES, make_app, make_drivers_app
 from wattseal.relay.links import Timings
 
 from tests.host_tools.conftest import RunningRelay, ScriptedPlug, until
@@ -27,10 +28,10 @@ class ApiServer(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def serving(running: RunningRelay, loopback_only: bool) -> AsyncIterator[httpx.AsyncClient]:
+async def serving(running: RunningRelay, loopback_only: bool, make: Callable[..., Starlette] = make_app) -> AsyncIterator[httpx.AsyncClient]:
     listener = socket.create_server(("127.0.0.1", 0))
     host, port = listener.getsockname()
-    server = ApiServer(uvicorn.Config(make_app(running.relay, loopback_only), lifespan="off", log_config=None, access_log=False))
+    server = ApiServer(uvicorn.Config(make(running.relay, loopback_only), lifespan="off", log_config=None, access_log=False))
     task = asyncio.create_task(server.serve(sockets=[listener]))
     async with httpx.AsyncClient(base_url=f"http://{host}:{port}", timeout=10) as client:
         yield client
@@ -281,3 +282,18 @@ async def test_no_epoch_is_taken_for_one(running: RunningRelay, api: httpx.Async
 async def test_a_plug_that_never_came_cannot_enrol(running: RunningRelay, api: httpx.AsyncClient) -> None:
     posted = await api.post(f"/plugs/{to_hex(running.actors.plug)}/enrolments", json={"epoch": None})
     assert (posted.status_code, posted.json()["code"]) == (404, "unknown_plug")
+
+
+async def test_drivers_have_their_own_address_without_what_is_the_hosts(running: RunningRelay) -> None:
+    plug = f"/plugs/{to_hex(running.actors.plug)}"
+    session = to_hex(await running.charge(await running.connect()))
+    async with serving(running, loopback_only=False, make=make_drivers_app) as drivers:
+        for path in (f"/sessions/{session}", f"/sessions/{session}/receipts", f"/sessions/{session}/page"):
+            assert (await drivers.get(path)).status_code == 200
+        assert (await drivers.get(f"{plug}/offer")).json()["code"] == "no_offer"
+        assert (await drivers.get(f"{plug}/key")).json()["code"] == "not_enrolled"
+        assert (await drivers.post(f"/sessions/{session}/stop", json={"signature": "0x" + "00" * 65})).json()["code"] == "bad_signature"
+        for path in ("/plugs", "/quarantine", "/healthz", "/metrics", f"{plug}", "/sessions", "/"):
+            assert (await drivers.get(path)).status_code == 404
+        for path in (f"{plug}/commands", f"{plug}/enrolments"):
+            assert (await drivers.post(path, json={"type": "reboot"})).status_code == 404

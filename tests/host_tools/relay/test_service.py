@@ -6,11 +6,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from wattseal.errors import BadSignature, NoOffer, PlugOffline, PlugRefused, PlugSilent, RpcError, SettlementRefused, UnknownPlug, UnknownSession
+from wattseal.errors import (
+    BadSignature,
+    NoOffer,
+    PlugOffline,
+    PlugRefused,
+    PlugSilent,
+    RpcError,
+    SettlementRefused,
+    UnknownPlug,
+    UnknownSession,
+)
 from wattseal.gateway.types import SessionState
 from wattseal.protocol.eip712 import domain_separator
 from wattseal.protocol.messages import ReceiptMessage, due, to_hex
 from wattseal.relay.links import Timings
+from wattseal.relay.settle_policy import SettlePolicy
 from wattseal.store import Store
 
 from tests.host_tools.conftest import CLOSED, Actors, FakeGateway, RunningRelay, ScriptedPlug, until
@@ -93,6 +104,14 @@ def other_payload(actors: Actors, session: bytes) -> ReceiptMessage:
     return replace(message, ocmf=message.ocmf.replace('"ST":"G"', '"ST":"E"'))
 
 
+def more_than_its_power(actors: Actors, session: bytes) -> ReceiptMessage:
+    return actors.receipt_message(session, 2, energyWh=600)
+
+
+def ahead_of_the_chain(actors: Actors, session: bytes) -> ReceiptMessage:
+    return actors.receipt_message(session, 2, asOf=actors.now + 80_000)
+
+
 def too_early(actors: Actors, session: bytes) -> ReceiptMessage:
     return actors.receipt_message(session, 2, startedAt=actors.now - 1)
 
@@ -110,9 +129,12 @@ def too_early(actors: Actors, session: bytes) -> ReceiptMessage:
         (other_start, "start_changed"),
         (other_payload, "bad_evidence"),
         (too_early, "bad_terms"),
+        (more_than_its_power, "implausible"),
+        (ahead_of_the_chain, "implausible"),
     ],
 )
 async def test_a_bad_receipt_is_refused_and_quarantined_and_touches_nothing(running: RunningRelay, make: Any, code: str) -> None:
+    running.gateway.head = running.actors.now + 1000
     plug = await running.connect()
     session = await running.charge(plug)
     good = running.actors.receipt_message(session, 1)
@@ -123,7 +145,7 @@ async def test_a_bad_receipt_is_refused_and_quarantined_and_touches_nothing(runn
     assert (refused["code"], refused["session"]) == (code, to_hex(bad.receipt.session))
     assert "\n" not in refused["message"]
     entry = running.store.quarantined()[0]
-    assert (entry.code, entry.message) == (code, refused["message"])
+    assert (entry.code, entry.message, entry.plug) == (code, refused["message"], running.actors.plug)
     assert to_hex(bad.signature).encode() in entry.raw
     assert running.store.receipts(session) == [good]
     assert (await deliver(plug, running.actors.receipt_message(session, 3)))["status"] == "stored"
@@ -146,15 +168,15 @@ async def test_a_voucher_for_another_chain_is_wrong_chain(running: RunningRelay)
     assert running.store.plugs() == []
 
 
-async def test_a_store_that_fails_acknowledges_nothing_and_lets_the_plug_come_back(running: RunningRelay) -> None:
+async def test_a_store_that_fails_acknowledges_nothing_and_lets_the_plug_come_back(running: RunningRelay, monkeypatch: pytest.MonkeyPatch) -> None:
     plug = await running.connect()
     session = await running.charge(plug)
     message = running.actors.receipt_message(session, 1)
-    running.store._execute("PRAGMA query_only = ON")
+    running.store._execute("CREATE TRIGGER full BEFORE INSERT ON receipts BEGIN SELECT RAISE(ABORT, 'the disk is full'); END")
     await plug.send(message.frame())
     await plug.closed()
     assert "ack" not in [heard["type"] for heard in plug.heard]
-    running.store._execute("PRAGMA query_only = OFF")
+    running.store._execute("DROP TRIGGER full")
     assert (await deliver(await running.connect(), message))["status"] == "stored"
 
 
@@ -349,8 +371,8 @@ async def test_a_session_that_never_started_frees_the_drivers_lock(running: Runn
 
 class TestInterim:
     @pytest.fixture
-    def timings(self) -> Timings:
-        return Timings(poll_s=0.01, interim_s=-10)  # older than a time that is yet to come
+    def policy(self) -> SettlePolicy:
+        return SettlePolicy(interim_s=-10)  # older than a time that is yet to come
 
     async def test_a_session_that_went_silent_is_settled_by_its_newest_receipt(self, running: RunningRelay) -> None:
         plug = await running.connect()
@@ -371,8 +393,9 @@ class TestInterim:
         session = await running.charge(plug)
         running.gateway.open(session)
         await deliver(plug, running.actors.receipt_message(session, 1, energyWh=0, activeSeconds=0))
-        await until(lambda: bool(running.store.settlements(session)))
-        assert running.store.settlements(session)[0].state == "nothing_due"
+        calls = running.gateway.calls
+        await until(lambda: running.gateway.calls > calls + 4)
+        assert running.store.settlements(session) == []
         assert running.gateway.settled == []
 
 

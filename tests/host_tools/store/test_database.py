@@ -10,8 +10,8 @@ import pytest
 from wattseal.errors import ConfigError, StoreError, WattsealError
 from wattseal.store import Added, Store
 
-from tests.host_tools.postgresql import Cluster
 from tests.host_tools.store.pieces import ACTORS, RECEIPTS, SESSIONS, add
+from tests.postgresql import Cluster
 
 
 def test_what_is_committed_survives_a_power_cut(tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_a_statement_that_failed_undoes_the_whole_transaction_even_if_its_error_
 
 
 def test_a_database_that_is_killed_in_a_batch_keeps_nothing_of_it_and_is_found_again(postgresql: Cluster) -> None:
-    store = Store(postgresql.new_database())
+    store = Store(postgresql.empty_database())
     for session in SESSIONS:
         store.add_voucher(session)
     add(store, 1, 1)
@@ -168,7 +168,7 @@ def test_a_database_that_is_killed_in_a_batch_keeps_nothing_of_it_and_is_found_a
 
 
 def test_a_restarted_database_costs_one_error_at_most(postgresql: Cluster) -> None:
-    store = Store(postgresql.new_database())
+    store = Store(postgresql.empty_database())
     store.add_voucher(SESSIONS[0])
     with ThreadPoolExecutor(4) as threads:  # several connections that are idle when the server goes
         list(threads.map(lambda _: store.plugs(), range(16)))
@@ -203,7 +203,7 @@ def test_no_message_shows_the_password(url: str, caplog: pytest.LogCaptureFixtur
 
 
 def test_a_database_of_a_newer_format_is_refused(postgresql: Cluster) -> None:
-    url = postgresql.new_database()
+    url = postgresql.empty_database()
     store = Store(url)
     store._execute("INSERT INTO store_format (format) VALUES (99)")
     store.close()

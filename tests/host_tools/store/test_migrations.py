@@ -9,8 +9,8 @@ import pytest
 from wattseal.errors import StoreError
 from wattseal.store import SettlementRecord, Store, migrations
 
-from tests.host_tools.postgresql import Cluster
 from tests.host_tools.store.pieces import ACTORS, SESSIONS
+from tests.postgresql import Cluster
 
 FORMAT_2 = (Path(__file__).parent / "format_2.sql").read_text()
 NEWER_TABLES = ("enrolments", "retirements")
@@ -42,7 +42,7 @@ def test_an_older_file_opens_with_all_that_it_holds(tmp_path: Path, version: int
         assert store.newest_receipt(second.session) == ACTORS.receipt_message(second.session, 1)
         settled = SettlementRecord(first.session, 4, "settled", b"\x01" * 32, 12, b"\x02" * 32, 41_804, 5, 2**128 - 1, proof_verified=True)
         assert store.settlements(first.session) == [settled]
-        assert [voucher for voucher, _ in store.due(received_before=2**40)] == [second]
+        assert [entry.session for entry in store.unsettled()] == [second]
         assert [entry.raw for entry in store.quarantined()] == [b"\x00\xff"]
         assert len(store.statuses(ACTORS.other_plug)) == 1
         assert store.plugs() == sorted({ACTORS.plug, ACTORS.other_plug} | ({b"\x07" * 20} if version == 2 else set()))
@@ -73,7 +73,7 @@ def test_a_migration_that_fails_leaves_the_file_as_it_was(tmp_path: Path, monkey
 
 
 def test_processes_that_start_at_once_make_the_tables_once(postgresql: Cluster) -> None:
-    url = postgresql.new_database()
+    url = postgresql.empty_database()
     program = f"from wattseal.store import Store; input(); Store({url!r}).close()"
     running = [subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE) for _ in range(PROCESSES)]
     for process in running:

@@ -1,16 +1,13 @@
 """The light-client part of the beacon API (ethereum/beacon-APIs) of one node. What comes from here is read strictly and not believed."""
 
 import re
-import time
 from typing import Any
-
-import httpx
-from pydantic_core import from_json
 
 from wattseal.errors import BadUpdate, BeaconError
 from wattseal.gateway.consensus import beacon_json
 from wattseal.gateway.consensus.containers import LightClientBootstrap, LightClientUpdate
 from wattseal.gateway.consensus.networks import Network
+from wattseal.gateway.http import NOT_FOUND, OK, SERVICE_UNAVAILABLE, TOO_MANY_REQUESTS, HttpServer
 
 MAX_REQUEST_LIGHT_CLIENT_UPDATES = 128
 # An update with its committee is 63 kB of JSON; nodes may indent.
@@ -24,12 +21,10 @@ class BeaconClient:
 
     def __init__(self, url: str, network: Network, timeout_s: float = 10.0) -> None:
         """`timeout_s` bounds each read and, four times over, a whole answer. Nothing is asked yet; at the first use the genesis is compared."""
-        self.server = re.split("[/?#]", url.split("://")[-1])[0].split("@")[-1]  # the rest of an address often holds a secret
-        self._url = url.rstrip("/") + "/eth/v1/beacon/"
+        self._http = HttpServer(url.rstrip("/") + "/eth/v1/beacon/", timeout_s, BeaconError)
+        self.server = self._http.name
         self._network = network
-        self._deadline_s = 4 * timeout_s
         self._same_network = False
-        self._http = httpx.Client(timeout=timeout_s, headers={"accept": "application/json"})
 
     def bootstrap(self, block_root: bytes) -> LightClientBootstrap:
         """Return the bootstrap at a block. Raises BeaconError, BadUpdate, UnsupportedFork."""
@@ -71,32 +66,16 @@ class BeaconClient:
 
     def _fetch(self, what: str, limit: int) -> Any:
         """Return what the node answers, None where it has nothing."""
-        deadline = time.monotonic() + self._deadline_s
-        body = bytearray()
+        reply = self._http.request(what, limit, path=what)
+        if reply.status == NOT_FOUND:
+            return None
+        if reply.status in (TOO_MANY_REQUESTS, SERVICE_UNAVAILABLE):
+            asked = reply.retry_after
+            rest_s = min(float(asked), _MAX_REST_S) if re.fullmatch("[0-9]{1,9}", asked, re.ASCII) else _DEFAULT_REST_S
+            raise BeaconError(f"{what}: the beacon node at {self.server} asks for {rest_s:.0f} s of rest (HTTP {reply.status})", retry_after_s=rest_s)
+        if reply.status != OK:
+            raise BeaconError(f"{what}: the beacon node at {self.server} answers HTTP {reply.status}; check the address")
         try:
-            with self._http.stream("GET", self._url + what) as response:
-                if response.status_code == httpx.codes.NOT_FOUND:
-                    return None
-                self._check_status(what, response)
-                for chunk in response.iter_bytes():
-                    body += chunk
-                    if len(body) > limit:
-                        raise BeaconError(f"{what}: the answer of {self.server} has more than {limit} bytes")
-                    if time.monotonic() > deadline:
-                        raise BeaconError(f"{what}: no whole answer of {self.server} in {self._deadline_s:.0f} s")
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise BeaconError(f"{what}: no answer from the beacon node at {self.server} ({error!r}); is it running?") from error
-        try:
-            return from_json(bytes(body))  # has a depth limit of its own, unlike json.loads
+            return reply.json()
         except ValueError as error:
             raise BeaconError(f"{what}: the beacon node at {self.server} did not answer in JSON; check the address") from error
-
-    def _check_status(self, what: str, response: httpx.Response) -> None:
-        status = response.status_code
-        if status == httpx.codes.OK:
-            return
-        if status in (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE):
-            asked = response.headers.get("retry-after", "")
-            rest_s = min(float(asked), _MAX_REST_S) if re.fullmatch("[0-9]{1,9}", asked, re.ASCII) else _DEFAULT_REST_S
-            raise BeaconError(f"{what}: the beacon node at {self.server} asks for {rest_s:.0f} s of rest (HTTP {status})", retry_after_s=rest_s)
-        raise BeaconError(f"{what}: the beacon node at {self.server} answers HTTP {status}; check the address")

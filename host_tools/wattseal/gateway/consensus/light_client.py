@@ -8,6 +8,7 @@ from functools import partial
 
 from wattseal.errors import BeaconError, ConfigError, GatewayError, UpdateNotUsable
 from wattseal.gateway.consensus.beacon_client import BeaconClient
+from wattseal.gateway.consensus.beacon_nodes import BeaconNodes
 from wattseal.gateway.consensus.containers import LightClientHeader, LightClientStore, LightClientUpdate
 from wattseal.gateway.consensus.networks import Network
 from wattseal.gateway.consensus.store_file import StoreFile
@@ -19,7 +20,6 @@ from wattseal.gateway.consensus.sync_protocol import (
     process_light_client_store_force_update,
     process_light_client_update,
 )
-from wattseal.gateway.consensus.upstreams import Upstreams
 
 # About the shortest weak-subjectivity period of mainnet: who signed longer ago may have withdrawn its stake and lose nothing by lying.
 WEAK_SUBJECTIVITY_S = 14 * 24 * 3600
@@ -43,7 +43,7 @@ class LightClient:
         Raises ConfigError without nodes, StoreError for a file that cannot be used.
         """
         self.network = network
-        self.upstreams = Upstreams(beacons)
+        self.nodes = BeaconNodes(beacons)
         self._file = file
         self._checkpoint = checkpoint
         self.clock = clock
@@ -106,7 +106,7 @@ class LightClient:
         root = self._checkpoint
         if root is None:
             raise ConfigError("the light client needs a checkpoint: the root of a recent finalised block from a source that you trust")
-        self._store = self.upstreams.ask(lambda beacon: initialize_light_client_store(self.network, root, beacon.bootstrap(root)))
+        self._store = self.nodes.ask(lambda beacon: initialize_light_client_store(self.network, root, beacon.bootstrap(root)))
         self._file.save(self._store)
         self._warn_of_age(self._store)
 
@@ -123,7 +123,7 @@ class LightClient:
         while (start := self._wanted_period()) is not None:
             count = max(1, self.network.period(self.current_slot) - start)
             try:
-                self.upstreams.ask(partial(self._take_updates, start=start, count=count))
+                self.nodes.ask(partial(self._take_updates, start=start, count=count))
             except GatewayError as error:
                 if start < self.network.period(self.current_slot):
                     raise
@@ -159,4 +159,4 @@ class LightClient:
             if behind > self.network.preset.slots_per_epoch:
                 raise UpdateNotUsable(f"its newest block is {behind} slots old")
 
-        self.upstreams.ask(head)
+        self.nodes.ask(head)

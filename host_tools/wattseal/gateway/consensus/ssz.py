@@ -5,6 +5,7 @@ Source: consensus specs, ssz/simple-serialize.md.
 """
 
 import re
+from binascii import unhexlify
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,6 @@ from wattseal.errors import BadUpdate
 from wattseal.gateway.consensus.merkle import ZERO, merkleize, sha
 
 _DECIMAL = re.compile(r"0|[1-9][0-9]{0,77}", re.ASCII)
-_HEX = re.compile(r"0x(?:[0-9a-f]{2})*", re.ASCII | re.IGNORECASE)
 _OFFSET_BYTES = 4
 
 
@@ -77,9 +77,13 @@ class _Bytes(Type):
         return value
 
     def from_json(self, value: object) -> bytes:
-        if not isinstance(value, str) or not _HEX.fullmatch(value):
+        try:
+            data = unhexlify(value[2:]) if isinstance(value, str) and value.startswith("0x") else None
+        except ValueError:
+            data = None
+        if data is None:
             raise BadUpdate(f"no byte string: {value!r:.80}")
-        return bytes(self.decode(bytes.fromhex(value[2:])))
+        return bytes(self.decode(data))
 
     def to_json(self, value: bytes) -> str:
         return "0x" + value.hex()

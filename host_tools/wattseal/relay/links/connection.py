@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from wattseal.errors import LinkError, PlugOffline, PlugRefused, PlugSilent, ProtocolError, WattsealError
-from wattseal.protocol.messages import Health, Hello, Message, Offer, PlugMessage, Refused, Status
+from wattseal.protocol.messages import Health, Hello, Message, Offer, Ping, PlugMessage, Refused, Status
 
 _MAX_MESSAGE = 800  # characters of a `refused` message: also with every one escaped the frame has less than 2000 bytes
 
@@ -25,7 +25,6 @@ class Timings:
     send_s: float = 30
     answer_s: float = 30
     poll_s: float = 1
-    interim_s: float = 86_400
 
 
 class Wire(Protocol):
@@ -53,6 +52,7 @@ class Connection:
         self.health: Health | None = None
         self.clock_set = asyncio.Event()  # a `time` was sent
         self.refusals = 0
+        self.pings = 0  # sent
         self._wire = wire
         self._timings = timings
         self._tasks: set[asyncio.Task[None]] = set()
@@ -68,6 +68,7 @@ class Connection:
 
     async def send(self, message: Message) -> None:
         """Send a message. Raises PlugOffline where the plug is gone or does not read; the connection is dropped then."""
+        self.pings += isinstance(message, Ping)
         try:
             async with asyncio.timeout(self._timings.send_s):
                 await self._wire.send(message)
@@ -152,5 +153,5 @@ class PlugHandler(Protocol):
     async def received(self, connection: Connection, message: PlugMessage) -> None:
         """Any message but `hello`. One connection's messages come one after the other, those of several at the same time."""
 
-    def quarantine(self, peer: str, error: ProtocolError, raw: bytes) -> None:
-        """A frame was refused."""
+    async def quarantine(self, peer: str, error: ProtocolError, raw: bytes, plug: bytes | None) -> None:
+        """A frame was refused; `plug` (20 bytes) is who has said hello on the connection. Raises StoreError."""

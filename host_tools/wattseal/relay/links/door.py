@@ -35,7 +35,7 @@ class Door:
 
     async def refuse(self, connection: Connection, error: ProtocolError, raw: bytes, session: bytes | None = None) -> bool:
         """Quarantine what is not taken and answer it; return whether the connection goes on. Raises PlugOffline."""
-        self.handler.quarantine(connection.peer, error, raw)
+        await self.handler.quarantine(connection.peer, error, raw, connection.hello.plug if connection.hello else None)
         await connection.refuse(error, session)
         at_the_door = connection.hello is None and isinstance(error, (UnsupportedVersion, WrongChain))
         return not at_the_door and connection.refusals <= MAX_REFUSED_FRAMES

@@ -14,12 +14,20 @@ from wattseal.relay.links.pace import Pace
 _log = logging.getLogger(__name__)
 
 
+def as_it_is(line: bytes) -> bytes:
+    """Every line counts."""
+    return line
+
+
 async def converse(
-    connection: Connection, stream: framing.ByteStream, door: Door, timings: Timings, is_noise: Callable[[bytes], bool] = lambda line: False
+    connection: Connection, stream: framing.ByteStream, door: Door, timings: Timings, tidy: Callable[[bytes], bytes | None] = as_it_is
 ) -> None:
-    """Hear a plug until its connection ends, for whatever reason, which is logged; then close it. Lines that are noise are skipped."""
+    """Hear a plug until its connection ends, for whatever reason, which is logged; then close it.
+
+    `tidy` returns what counts of a line (without its newline), or None where nothing does.
+    """
     try:
-        await _hear_all(connection, framing.LineReader(stream), door, timings, is_noise)
+        await _hear_all(connection, framing.LineReader(stream), door, timings, tidy)
     except TimeoutError:
         _log.info("closed a silent connection", extra={"peer": connection.peer})
     except (ConnectionError, PlugOffline) as error:
@@ -33,21 +41,22 @@ async def converse(
         await connection.close()
 
 
-async def _hear_all(connection: Connection, lines: framing.LineReader, door: Door, timings: Timings, is_noise: Callable[[bytes], bool]) -> None:
+async def _hear_all(connection: Connection, lines: framing.LineReader, door: Door, timings: Timings, tidy: Callable[[bytes], bytes | None]) -> None:
     pace = Pace()
     goes_on = True
+    line: bytes | None = None
     while goes_on:
         was_known = connection.hello is not None
         async with asyncio.timeout(timings.silence_s if was_known else timings.hello_s):
             try:
-                line = await lines.read_line()
-                while line is not None and is_noise(line):
-                    line = await lines.read_line()
+                raw = await lines.read_line()
+                while raw is not None and (line := tidy(raw)) is None:
+                    raw = await lines.read_line()
             except FrameError as error:
-                if not is_noise(error.raw):
+                if tidy(error.raw) is not None:
                     goes_on = await door.refuse(connection, error, error.raw)
                 continue
-        if line is None:
+        if raw is None or line is None:
             return
         # A stream waits for a plug that is too fast, and so does the plug.
         await asyncio.sleep(pace.wait_s(asyncio.get_running_loop().time()))

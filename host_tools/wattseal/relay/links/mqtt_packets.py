@@ -1,9 +1,11 @@
-"""The packets of MQTT 3.1.1 that a client which publishes and subscribes at QoS 0 needs (OASIS standard, chapters 2 and 3)."""
+"""The packets of MQTT 3.1.1 that a client which publishes and subscribes at QoS 0 needs, and a broker's door (OASIS standard, chapters 2 and 3)."""
 
-CONNACK, PUBLISH, SUBACK, PINGRESP = 2, 3, 9, 13
+from dataclasses import dataclass, field
+
+CONNECT, CONNACK, PUBLISH, SUBACK, PINGRESP = 1, 2, 3, 9, 13
 PINGREQ = b"\xc0\x00"
 DISCONNECT = b"\xe0\x00"
-LONGEST_PACKET = (1 << 28) - 1
+NOT_AUTHORISED = b"\x20\x02\x00\x05"
 
 CONNACK_REASONS = {
     1: "it does not speak MQTT 3.1.1",
@@ -13,7 +15,7 @@ CONNACK_REASONS = {
     5: "this user is not authorised",
 }
 
-_CLEAN_SESSION, _PASSWORD, _USER = 0x02, 0x40, 0x80
+_CLEAN_SESSION, _WILL, _WILL_RETAIN, _PASSWORD, _USER = 0x02, 0x04, 0x20, 0x40, 0x80
 
 
 class BadPacket(Exception):
@@ -105,9 +107,67 @@ class PacketReader:
         return packets
 
 
-def read_publish(head: int, body: bytes, size: int) -> tuple[str, bytes, bool]:
-    """Return topic, payload and whether it was retained, of a PUBLISH at QoS 0 whose body of `size` bytes may be cut short. Raises BadPacket."""
-    length = int.from_bytes(body[:2])
-    if head & 0x06 or size < 2 + length:
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """A message from the broker; `packet_id` is None at QoS 0."""
+
+    topic: str
+    payload: bytes
+    is_retained: bool
+    packet_id: bytes | None
+
+
+def read_publish(head: int, body: bytes, size: int) -> Publish:
+    """Read a PUBLISH whose body of `size` bytes may be cut short. Raises BadPacket, also at QoS 2, which nobody asked for."""
+    qos = head >> 1 & 3
+    end = 2 + int.from_bytes(body[:2])
+    start = end + (2 if qos else 0)
+    if qos > 1 or size < start:
         raise BadPacket("a PUBLISH that was not subscribed to like this")
-    return body[2 : 2 + length].decode(errors="replace"), body[2 + length :], bool(head & 0x01)
+    return Publish(body[2:end].decode(errors="replace"), body[start:], bool(head & 1), body[end:start] if qos else None)
+
+
+def puback(packet_id: bytes) -> bytes:
+    """Return a PUBACK."""
+    return b"\x40\x02" + packet_id
+
+
+@dataclass(frozen=True)
+class Connect:
+    """What a client says first; `will_topic` and `will` are empty where it leaves none."""
+
+    client_id: str
+    clean_session: bool
+    will_topic: str
+    will: bytes
+    will_is_retained: bool
+    user: str
+    password: bytes = field(repr=False)
+
+
+def read_connect(body: bytes) -> Connect:
+    """Read the body of a CONNECT. Raises BadPacket for anything that is none of version 3.1.1."""
+    if body[:7] != _text("MQTT") + b"\x04" or len(body) < 10:
+        raise BadPacket("no CONNECT of MQTT 3.1.1")
+    flags = body[7]
+    rest = body[10:]
+
+    def next_field() -> bytes:
+        nonlocal rest
+        end = 2 + int.from_bytes(rest[:2])
+        if len(rest) < max(end, 2):
+            raise BadPacket("a CONNECT that is cut short")
+        value, rest = rest[2:end], rest[end:]
+        return value
+
+    client_id = next_field()
+    will_topic, will = (next_field(), next_field()) if flags & _WILL else (b"", b"")
+    user = next_field() if flags & _USER else b""
+    password = next_field() if flags & _PASSWORD else b""
+    if rest or flags & 1:
+        raise BadPacket("a CONNECT with more than it says")
+    try:
+        texts = client_id.decode(), will_topic.decode(), user.decode()
+    except UnicodeDecodeError as error:
+        raise BadPacket("a CONNECT with a text that is no UTF-8") from error
+    return Connect(texts[0], bool(flags & _CLEAN_SESSION), texts[1], will, bool(flags & _WILL_RETAIN), texts[2], password)

@@ -21,9 +21,9 @@ class Pace:
         self._tokens -= 1
         return True
 
-    def wait_s(self, now_s: float) -> float:
-        """Count one more message, and return for how many seconds it has to wait."""
-        self._tokens = self._filled(now_s) - 1
+    def wait_s(self, now_s: float, cost: int = 1) -> float:
+        """Count one more message, or `cost` of them, and return for how many seconds it has to wait."""
+        self._tokens = self._filled(now_s) - cost
         return max(-self._tokens / MESSAGES_PER_S, 0)
 
     def is_rested(self, now_s: float) -> bool:

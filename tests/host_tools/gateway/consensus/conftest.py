@@ -1,7 +1,4 @@
-import contextlib
-import http.server
 import json
-import threading
 from pathlib import Path
 
 import pytest
@@ -11,6 +8,8 @@ from wattseal.gateway.consensus.containers import schema
 from wattseal.gateway.consensus.networks import MAINNET, MINIMAL_PRESET, SEPOLIA, Fork, Network
 from wattseal.gateway.consensus.sync_protocol import block_root
 from wattseal.gateway.simulated_committee import SimulatedChain
+
+from tests.host_tools.gateway.http_server import Handler, LocalServer
 
 VECTORS = Path(__file__).parents[3] / "vectors/light_client"
 
@@ -66,38 +65,24 @@ class Node:
         self.answers = {"genesis": {"data": {"genesis_validators_root": "0x" + chain.network.genesis_validators_root.hex()}}}
         node = self
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self):
+        class BeaconApi(Handler):
+            def answer(self):
                 what = self.path.removeprefix("/eth/v1/beacon/").removeprefix("light_client/")
                 if what != "genesis":
                     node.asked.append(what)
                 answer = node.answers.get(what, (404, {}, b'{"code":404}'))
                 if callable(answer):
                     answer = answer()
-                status, headers, body = answer if isinstance(answer, tuple) else (200, {}, json.dumps(answer).encode())
-                self.send_response(status)
-                for name, value in headers.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                    for part in body if isinstance(body, list) else [body]:
-                        self.wfile.write(part)
+                self.send(answer if isinstance(answer, tuple) else json.dumps(answer).encode())
 
-            def log_message(self, *_):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        self._thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01})
-        self._thread.start()
+        self.server = LocalServer(BeaconApi)
+        self.url = self.server.url
 
     def client(self, **options):
         return BeaconClient(self.url, self.chain.network, **options)
 
     def close(self):
-        self.server.shutdown()
-        self.server.server_close()
-        self._thread.join()
+        self.server.close()
 
     def json(self, kind, value):
         header = value.header if kind == "bootstrap" else value.attested_header

@@ -67,7 +67,7 @@ def test_another_node_takes_over(nodes, follow):
     assert slots(client) == (84, 100)
     client.advance()
     assert len(busy.asked) == 1  # it asked for rest, and has it
-    assert [upstream.lies for upstream in client.upstreams.all] == [0, 0, 0]
+    assert [node.lies for node in client.nodes.all] == [0, 0, 0]
 
 
 LIES = {
@@ -91,7 +91,7 @@ def test_a_liar_is_named_counted_and_dropped(nodes, follow, caplog, lie):
     with caplog.at_level(logging.ERROR):
         client.advance()
     assert slots(client) == (84, 100)
-    caught, other = client.upstreams.all
+    caught, other = client.nodes.all
     assert (caught.lies, other.lies) == (1, 0)
     assert [record.server for record in caplog.records] == [caught.client.server]
     asked = len(liar.asked)
@@ -105,7 +105,7 @@ def test_only_liars(nodes, follow):
     client = follow(101, liar, checkpoint=root)
     liar.answers["finality_update"] = LIES["a forged head"][1](liar)
     for _ in range(2):
-        with pytest.raises(BeaconError, match=f"{client.upstreams.all[0].client.server}: dropped for a lie: slot 100: the signature"):
+        with pytest.raises(BeaconError, match=f"{client.nodes.all[0].client.server}: dropped for a lie: slot 100: the signature"):
             client.advance()
     assert slots(follow(101, liar))[0] == 24  # what was proven before is kept
 
@@ -124,7 +124,7 @@ def test_a_stalled_node(nodes, follow):
     alone = follow(170, fresh)
     with pytest.raises(BeaconError, match="40 slots old"):
         alone.advance()
-    assert alone.upstreams.all[0].lies == 0
+    assert alone.nodes.all[0].lies == 0
 
 
 def test_a_fork_that_is_not_known(nodes, follow):

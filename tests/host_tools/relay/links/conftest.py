@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -26,6 +27,7 @@ from wattseal.relay.links.mqtt_client import BrokerAddress
 from wattseal.relay.service import Relay
 from wattseal.store import Store
 
+from tests.host_tools.asyncapi import why_not
 from tests.host_tools.conftest import PATIENCE_S, Actors, FakeGateway
 
 MOSQUITTO = shutil.which("mosquitto") or shutil.which("/usr/sbin/mosquitto")
@@ -47,7 +49,8 @@ class Mosquitto:
 
     def start(self) -> None:
         config = self.folder / f"mosquitto-{self.port}.conf"
-        config.write_text("\n".join([f"listener {self.port} 127.0.0.1", *self.lines, ""]))
+        root = ["user root"] if os.geteuid() == 0 else []  # else it takes another user, who cannot read a test's files
+        config.write_text("\n".join([*root, f"listener {self.port} 127.0.0.1", *self.lines, ""]))
         self._process = subprocess.Popen([str(MOSQUITTO), "-c", str(config)], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + PATIENCE_S
         while True:
@@ -95,6 +98,7 @@ class MqttPlug:
                 assert isinstance(came.payload, bytes)
                 assert len(came.payload) <= 2000
                 message: dict[str, Any] = json.loads(came.payload)
+                assert why_not("down", message) == ""
                 self.heard.append(message)
                 if message["type"] == kind:
                     return message
@@ -199,7 +203,6 @@ def certificates(tmp_path: Path) -> Certificates:
 def mosquitto_folder(tmp_path: Path) -> Path:
     if MOSQUITTO is None:
         pytest.skip("mosquitto is not installed (Debian: apt install mosquitto)")
-    tmp_path.chmod(0o755)  # it reads its files as a user of its own
     return tmp_path
 
 

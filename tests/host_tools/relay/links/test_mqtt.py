@@ -216,7 +216,15 @@ class TestSilence:
             await plug.send({"type": "pong"})
         assert at_broker.relay.connections
 
+    async def test_each_plug_starts_over_now_and_then(self, at_broker: MqttRelay, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(mqtt, "GREET_EVERY_S", 0)
+        monkeypatch.setattr(mqtt, "REFRESH_S", 0.1)
+        plug = await at_broker.connect()
+        await plug.expect("greet")
+        assert at_broker.relay.connections
+
     async def test_who_was_too_fast_is_greeted_once_calm(self, at_broker: MqttRelay, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(mqtt, "GREET_EVERY_S", 0)
         monkeypatch.setattr(pace, "MESSAGES_PER_S", 0)
         monkeypatch.setattr(pace, "BURST", 5)
         plug = await at_broker.connect()

@@ -14,7 +14,7 @@ _T = TypeVar("_T")
 
 
 @dataclass(slots=True)
-class Upstream:
+class BeaconNode:
     """A node and what came of asking it. `dropped_for` is the lie for which it is not asked again, empty while it is."""
 
     client: BeaconClient
@@ -24,50 +24,50 @@ class Upstream:
     rests_until: float = 0.0
 
 
-class Upstreams:
+class BeaconNodes:
     """Asks one node after the other until one has what can be verified. A node that sends what nobody honest sends is dropped."""
 
     def __init__(self, clients: Sequence[BeaconClient]) -> None:
         """Clients in order of preference. Raises ConfigError when there are none."""
         if not clients:
             raise ConfigError("the light client needs the address of at least one beacon node")
-        self.all = [Upstream(client) for client in clients]
+        self.all = [BeaconNode(client) for client in clients]
 
     def ask(self, action: Callable[[BeaconClient], _T]) -> _T:
         """Return what `action`, which must also verify, makes of the first node with which it succeeds.
 
         Raises UnsupportedFork when a node speaks of one and no other is of use, else BeaconError, which says what is wrong with each.
         """
-        troubles: list[tuple[Upstream, GatewayError | str]] = []
-        for upstream in sorted(self.all, key=lambda upstream: upstream.failures):
-            trouble = self._try_later(upstream)
+        troubles: list[tuple[BeaconNode, GatewayError | str]] = []
+        for node in sorted(self.all, key=lambda node: node.failures):
+            trouble = self._try_later(node)
             if trouble:
-                troubles.append((upstream, trouble))
+                troubles.append((node, trouble))
                 continue
             try:
-                answer = action(upstream.client)
+                answer = action(node.client)
             except BeaconError as error:
-                upstream.failures += 1
-                upstream.rests_until = time.monotonic() + error.retry_after_s
-                troubles.append((upstream, error))
+                node.failures += 1
+                node.rests_until = time.monotonic() + error.retry_after_s
+                troubles.append((node, error))
             except BadUpdate as error:
-                upstream.lies += 1
-                upstream.dropped_for = str(error)
-                _log.error("beacon node dropped", extra={"server": upstream.client.server, "lie": str(error)})
-                troubles.append((upstream, f"dropped for a lie: {error}"))
+                node.lies += 1
+                node.dropped_for = str(error)
+                _log.error("beacon node dropped", extra={"server": node.client.server, "lie": str(error)})
+                troubles.append((node, f"dropped for a lie: {error}"))
             except (UpdateNotUsable, UnsupportedFork) as error:
-                upstream.failures += 1
-                troubles.append((upstream, error))
+                node.failures += 1
+                troubles.append((node, error))
             else:
-                upstream.failures = 0
+                node.failures = 0
                 return answer
         for _, cause in troubles:
             if isinstance(cause, UnsupportedFork):
                 raise cause
-        raise BeaconError("no beacon node is of use: " + "; ".join(f"{upstream.client.server}: {cause}" for upstream, cause in troubles))
+        raise BeaconError("no beacon node is of use: " + "; ".join(f"{node.client.server}: {cause}" for node, cause in troubles))
 
-    def _try_later(self, upstream: Upstream) -> str:
-        if upstream.dropped_for:
-            return f"dropped for a lie: {upstream.dropped_for}"
-        rest_s = upstream.rests_until - time.monotonic()
+    def _try_later(self, node: BeaconNode) -> str:
+        if node.dropped_for:
+            return f"dropped for a lie: {node.dropped_for}"
+        rest_s = node.rests_until - time.monotonic()
         return f"rests for {rest_s:.0f} s more" if rest_s > 0 else ""

@@ -52,7 +52,7 @@ class Cluster:
             shutil.chown(self.folder, self._user)
         self._fsync = "on" if fsync else "off"
         self._process: subprocess.Popen[bytes] | None = None
-        self._databases = 0
+        self._databases: set[str] = set()
         data = str(self.folder / "data")
         self._run("initdb", "--pgdata", data, "--auth", "trust", "--username", "tests", "--encoding", "UTF8", "--no-locale", "--no-sync")
         self.start()
@@ -98,19 +98,21 @@ class Cluster:
 
     def stop(self) -> None:
         """Stop the server and remove its folder."""
-        if self._process is not None:
-            self._process.send_signal(signal.SIGINT)  # fast shutdown
-            self._process.wait(START_S)
+        self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def url(self, database: str) -> str:
         return f"postgresql://tests@/{database}?host={self.folder}"
 
-    def new_database(self) -> str:
-        """Make an empty database and return its URL."""
-        self._databases += 1
-        name = f"relay_{self._databases}"
-        self.execute("postgres", f"CREATE DATABASE {name}")
+    def empty_database(self, name: str = "relay") -> str:
+        """Return the URL of a database with nothing in it, whoever used it before; making one anew each time would copy megabytes."""
+        if name in self._databases:
+            self.execute("postgres", f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+            self.execute(name, "DROP SCHEMA public CASCADE")
+            self.execute(name, "CREATE SCHEMA public")
+        else:
+            self.execute("postgres", f"CREATE DATABASE {name}")
+            self._databases.add(name)
         return self.url(name)
 
     def execute(self, database: str, sql: str) -> None:
