@@ -29,12 +29,13 @@ CONNECTIONS = 8
 
 @dataclass(frozen=True, slots=True)
 class SignedAhead:
-    """What one plug will say: hello, session, receipts; each the payload of a message. `session` is the session's id in hex."""
+    """What one plug will say: hello, session, a status, receipts; each the payload of a message. `session` is the session's id in hex."""
 
     plug: str
     session: str
     hello: bytes
     opening: bytes
+    charging: bytes
     receipts: tuple[bytes, ...]
 
     @property
@@ -52,8 +53,11 @@ def sign_one(number: int, receipts: int) -> SignedAhead:
     opening = SessionMessage(session, voucher, signatures.sign(driver_key, session))
     hello = {"type": "hello", "version": 1, "plug": to_hex(plug), "chain_id": CHAIN_ID, "contract": to_hex(CONTRACT)}
     hello |= {"firmware": "0.1.0", "board": "load", "rated_power_w": 3680}
+    charging = {"type": "status", "state": "charging", "session": to_hex(session), "at": START, "voltage_mv": 230_000, "current_ma": 7826}
+    charging |= {"power_mw": 1_800_000, "register_mwh": 1_000_000, "contactor": 1, "frequency_mhz": 50_000, "contact_mc": None, "plug_mc": None}
+    charging |= {"guard": "closed", "waits_for": None, "trip": None, "trip_detail": None, "weld": "ok"}
     signed = tuple(_receipt(plug, plug_key, session, sequence) for sequence in range(1, receipts + 1))
-    return SignedAhead(plug.hex(), to_hex(session), _payload(hello), _payload(opening.frame()), signed)
+    return SignedAhead(plug.hex(), to_hex(session), _payload(hello), _payload(opening.frame()), _payload(charging), signed)
 
 
 def _receipt(plug: bytes, key: bytes, session: bytes, sequence: int) -> bytes:
@@ -143,6 +147,12 @@ class Sender(asyncio.Protocol):
         elif kind in (2, 9) and not self.ready.done():
             self.ready.set_result(None)
 
+    def close(self) -> None:
+        """Take leave."""
+        self.write(b"\xe0\x00")
+        if self._transport is not None:
+            self._transport.close()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Remember."""
         self._transport = None
@@ -180,6 +190,11 @@ class Fleet:
             await sender.ready
             self._senders.append(sender)
         return self
+
+    def close(self) -> None:
+        """Hang up."""
+        for sender in self._senders:
+            sender.close()
 
     def say(self, plug: SignedAhead, payload: bytes) -> None:
         """Publish as a plug."""
