@@ -1,4 +1,4 @@
-"""Ten thousand plugs at Mosquitto and one `wattseal relay`: receipts acknowledged a second, and how long one waits at half that rate. Part of `make bench`.
+"""Ten thousand plugs at Mosquitto and one relay: receipts acknowledged a second, and how long one waits at half that rate. Part of `make bench`.
 
 python tests/bench_load.py [PLUGS]   fewer plugs, to try it
 """
