@@ -24,17 +24,20 @@ from wattseal.protocol.messages import to_hex
 FOLDER = ROOT / "build/bench/load"
 PLUGS = 10_000
 FAST = range(3)  # receipts of each plug that go as fast as they are acknowledged
-PACED = range(3, 5)  # and at half that rate
+AFTER_STATUSES = range(3, 4)  # one that follows as many statuses as STATUSES says
+PACED = range(4, 6)  # at half the rate of the first
+STATUSES = 3
 WINDOW = 4000  # receipts under way
 TARGET_PER_S = 4000
 TARGET_P99_S = 0.25
 TIMEOUT_S = 300.0
+QUIET_CPU_S = 0.1  # in a second
 MOSQUITTO = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
 
 
 @dataclass(frozen=True)
 class Load:
-    """What one run gave. Seconds, bytes, and seconds of processor time."""
+    """What one run gave: rates, waiting at half the rate, processor time for a receipt and a status, resident bytes."""
 
     store: str
     plugs: int
@@ -43,6 +46,7 @@ class Load:
     p99_s: float
     longest_s: float
     relay_cpu_us: float
+    status_cpu_us: float
     broker_cpu_us: float
     relay_memory: int
 
@@ -81,10 +85,18 @@ async def _load(store: str, plugs: list[load_plugs.SignedAhead], port: int, rela
         if number % 50 == 49:
             await asyncio.sleep(0.05)
     await fleet.all_heard("time", len(plugs), TIMEOUT_S)
-    before = relay.cpu_times(), broker.cpu_times()
+    await _quiet(relay)
+    before = _used(relay), _used(broker)
     rate = await fleet.as_fast_as_possible(FAST, WINDOW, TIMEOUT_S)
-    after = relay.cpu_times(), broker.cpu_times()
-    used = [(now.user + now.system - then.user - then.system) / (len(FAST) * len(plugs)) for then, now in zip(before, after, strict=True)]
+    relay_s, broker_s = ((_used(process) - then) / (len(FAST) * len(plugs)) for process, then in zip((relay, broker), before, strict=True))
+    before_statuses = _used(relay)
+    for number, plug in enumerate(plugs):
+        for _ in range(STATUSES):
+            fleet.say(plug, plug.charging)
+        if number % 50 == 49:
+            await asyncio.sleep(0.05)
+    await fleet.as_fast_as_possible(AFTER_STATUSES, WINDOW, TIMEOUT_S)
+    status_s = ((_used(relay) - before_statuses) / len(plugs) - relay_s) / STATUSES
     waited = await fleet.at_a_rate(PACED, rate / 2, TIMEOUT_S)
     refused = {kind: count for kind, count in fleet.other.items() if kind.startswith("refused")}
     if refused or len(waited) != len(PACED) * len(plugs):
@@ -98,10 +110,24 @@ async def _load(store: str, plugs: list[load_plugs.SignedAhead], port: int, rela
         p50_s=waited[len(waited) // 2],
         p99_s=waited[len(waited) * 99 // 100],
         longest_s=waited[-1],
-        relay_cpu_us=1e6 * used[0],
-        broker_cpu_us=1e6 * used[1],
+        relay_cpu_us=1e6 * relay_s,
+        status_cpu_us=1e6 * status_s,
+        broker_cpu_us=1e6 * broker_s,
         relay_memory=memory,
     )
+
+
+async def _quiet(process: psutil.Process) -> None:
+    """Wait until a process has nothing left to do of what came before."""
+    used = -1.0
+    while _used(process) - used > QUIET_CPU_S:
+        used = _used(process)
+        await asyncio.sleep(1)
+
+
+def _used(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
 
 
 def _free_port() -> int:
@@ -113,7 +139,14 @@ def main(console: Console, count: int = PLUGS) -> list[Load]:
     """Measure and print."""
     with console.status(f"{count} plugs sign ahead"):
         plugs = load_plugs.sign_ahead(count, PACED.stop)
-    table = Table("store", "acknowledged", "half the rate: p50, p99, longest", "relay, broker", "relay's memory", title=f"{count} plugs at Mosquitto")
+    table = Table(
+        "store",
+        "acknowledged",
+        "half the rate: p50, p99, longest",
+        "relay: receipt, status; broker",
+        "relay's memory",
+        title=f"{count} plugs at Mosquitto",
+    )
     found = []
     with console.status("receipts on their way"):
         for one in figures(plugs):
@@ -122,7 +155,7 @@ def main(console: Console, count: int = PLUGS) -> list[Load]:
                 one.store,
                 f"{one.acknowledged_per_s:,.0f}/s",
                 waits,
-                f"{one.relay_cpu_us:.0f}, {one.broker_cpu_us:.0f} us a receipt",
+                f"{one.relay_cpu_us:.0f}, {one.status_cpu_us:.0f}; {one.broker_cpu_us:.0f} us",
                 f"{one.relay_memory / 1e6:.0f} MB",
             )
             found.append(one)

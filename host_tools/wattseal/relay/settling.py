@@ -20,6 +20,7 @@ from wattseal.store import SettlementRecord, Store, Unsettled
 # A worker that has not looked at its sessions for so long is gone, and another takes them over.
 LEASE_S = 600
 _LONGEST_PAUSE = 60  # polls between two tries at one session
+_SWEEP = 60  # polls between two looks at sessions that still run; a fleet has thousands, and nothing about them is urgent
 
 _log = logging.getLogger(__name__)
 
@@ -51,11 +52,12 @@ class Settler:
         self._pauses: dict[bytes, tuple[float, float]] = {}  # session -> (not before, on the monotonic clock; the next pause in seconds)
         self._money_at_risk: Counter[bytes] = Counter()
         self.outcomes: Counter[str] = Counter()  # states that settlements have come to, since the start
+        self._sweep_at = float("-inf")  # on the monotonic clock
         self._leased: dict[bytes, float] = {}  # session -> when to lease it again, on the monotonic clock
 
     @property
     def money_at_risk(self) -> dict[bytes, int]:
-        """What all stored receipts are worth beyond what is settled, by token (20 bytes), in its base units; as of the last look."""
+        """What all stored receipts are worth beyond what is settled, by token (20 bytes), in its base units; as of the last sweep."""
         return dict(self._money_at_risk)
 
     def look(self) -> None:
@@ -82,12 +84,17 @@ class Settler:
 
         Raises StoreError, and GatewayError where the chain cannot be read.
         """
-        unsettled = await self._chain.ask(self._store.unsettled)
-        self._money_at_risk = Counter()
-        for entry in unsettled:
-            self._money_at_risk[entry.session.voucher.token] += at_risk(entry)
-        self._pauses = {entry.session.session: self._pauses[entry.session.session] for entry in unsettled if entry.session.session in self._pauses}
         now = time.monotonic()
+        is_sweep = now >= self._sweep_at
+        unsettled = await self._chain.ask(self._store.unsettled, running=is_sweep)
+        if is_sweep:
+            self._sweep_at = now + _SWEEP * self._timings.poll_s
+            self._money_at_risk = Counter()
+            for entry in unsettled:
+                self._money_at_risk[entry.session.voucher.token] += at_risk(entry)
+            self._pauses = {
+                entry.session.session: self._pauses[entry.session.session] for entry in unsettled if entry.session.session in self._pauses
+            }
         free = [entry for entry in unsettled if entry.leased_by in (None, self._worker)]
         awake = [entry for entry in free if self._pauses.get(entry.session.session, (0.0, 0.0))[0] <= now]
         chosen = [entry for entry in awake if entry.in_flight]

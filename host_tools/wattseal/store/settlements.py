@@ -48,6 +48,7 @@ class Unsettled:
 
 
 _IN_FLIGHT = "('sent', 'included')"
+_RUNNING = "f.id IS NULL AND r.final = 0"
 _UNSETTLED = f"""
     SELECT f.*, v.session AS of_session, v.voucher, v.signature AS driver_signature, v.accepted_at, v.leased_by, v.leased_until,
         r.receipt, r.signature, r.ocmf, r.received_at,
@@ -59,16 +60,20 @@ _UNSETTLED = f"""
         AND r.sequence = coalesce(f.sequence, (SELECT max(l.sequence) FROM receipts l WHERE l.session = v.session))
     WHERE v.done = 0
         AND (f.id IS NOT NULL OR NOT EXISTS (SELECT 1 FROM settlements s WHERE s.session = v.session AND s.sequence >= r.sequence))
+        {{}}
     ORDER BY r.received_at, v.number"""  # noqa: S608 - two words of our own
 
 
 class Settlements(Receipts):
     """Outcomes of settlements, and what is still to settle."""
 
-    def unsettled(self) -> list[Unsettled]:
-        """Return every session with a receipt to settle or a settlement in flight, whoever works on it; the longest waiting first."""
+    def unsettled(self, running: bool = True) -> list[Unsettled]:
+        """Return every session with a receipt to settle or a settlement in flight, whoever works on it; the longest waiting first.
+
+        Without `running` only those of which the newest receipt is final, or something is in flight.
+        """
         now = self._now()
-        return [_unsettled(row, now) for row in self._rows(_UNSETTLED)]
+        return [_unsettled(row, now) for row in self._rows(_UNSETTLED.format("" if running else f"AND NOT ({_RUNNING})"))]
 
     def lease(self, sessions: Sequence[bytes], worker: str, for_s: int) -> set[bytes]:
         """Return those of the sessions that no other worker has, and have none get them for a time, which starts anew for the worker's own.
