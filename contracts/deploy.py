@@ -68,10 +68,10 @@ class Deployment:
     def send(self, chain: Chain, key: bytes) -> dict[str, Any]:
         """Deploy, and return the address book's entry, whose code hash is proven. Raises GatewayError."""
         inclusion = Submitter(chain, key).submit(None, self.call)
-        address = self._address(inclusion.nonce)
-        account = chain.account(inclusion.header, address)
-        if account is None or account.code_hash == keccak(b""):
-            raise ProofError(f"no contract at {to_hex(address)} after its deployment in block {inclusion.header.number}")
+        address = inclusion.transaction.created()
+        account = None if address is None else chain.account(inclusion.header, address)
+        if address is None or account is None or account.code_hash == keccak(b""):
+            raise ProofError(f"no contract at {to_hex(address or b'')} after its deployment in block {inclusion.header.number}")
         facts = json.loads(METADATA.read_text())[self.name]
         return {
             "contract": self.name,
