@@ -128,10 +128,12 @@ class Ingest:
         self._is_busy = False
         if done.cancelled():  # closed
             return
-        for (_, answer), outcome in zip(batch, done.result(), strict=True):
+        failure = done.exception()  # one that nobody expected: whoever waits has to hear of it, and those behind them have their turn
+        outcomes = [failure] * len(batch) if failure is not None else done.result()
+        for (_, answer), outcome in zip(batch, outcomes, strict=True):
             if answer.done():  # nobody waits any more
                 continue
-            if isinstance(outcome, WattsealError):
+            if isinstance(outcome, BaseException):
                 answer.set_exception(outcome)
             else:
                 answer.set_result(outcome)
@@ -147,10 +149,22 @@ class Ingest:
             checked = [self._check_alone(arrival) for arrival in arrivals]
             with self._store.transaction():
                 added = iter(self._add(arrivals, checked))
-                return [next(added) if isinstance(job, _Arrival) else _called(job) for job in jobs]
+                outcomes = [next(added) if isinstance(job, _Arrival) else _called(job) for job in jobs]
         except StoreError as error:
             self._sessions.clear()  # the store may have been restored, or cleaned by another process
             return [error] * len(jobs)
+        except BaseException:
+            self._sessions.clear()
+            raise
+        self._forget_empty(arrivals)
+        return outcomes
+
+    def _forget_empty(self, arrivals: Sequence[_Arrival]) -> None:
+        """Vouchers without a receipt go when a plug has too many of them, so they are looked up again."""
+        for session in {arrival.message.session for arrival in arrivals}:
+            known = self._sessions.get(session)
+            if known is not None and not known.receipts:
+                del self._sessions[session]
 
     def _check_alone(self, arrival: _Arrival) -> bytes | ProtocolError:
         """Check what a receipt says by itself; return its plug, or why it is refused."""
