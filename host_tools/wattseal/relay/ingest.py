@@ -11,7 +11,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from wattseal.errors import Conflict, ProtocolError, StoreError, TooMany, UnknownSession, WattsealError
 from wattseal.protocol.messages import Receipt, ReceiptMessage, Voucher, to_hex
@@ -34,6 +34,7 @@ class _Arrival:
     message: ReceiptMessage
 
 
+_T = TypeVar("_T")
 _Job = _Arrival | Callable[[], object]
 _Entry = tuple[_Job, "asyncio.Future[Any]"]
 
@@ -106,9 +107,13 @@ class Ingest:
         added: Added = await self._queue(_Arrival(speaker, message))
         return added
 
-    async def write(self, call: Callable[[], None]) -> None:
-        """Have a writing method of the store called, and return once that is committed. Raises what it raises."""
-        await self._queue(call)
+    async def write(self, call: Callable[[], _T]) -> _T:
+        """Have something written to the store, and return what `call` returned once that is committed. Raises what it raises.
+
+        `call` raises ProtocolError before it writes anything.
+        """
+        result: _T = await self._queue(call)
+        return result
 
     async def _queue(self, job: _Job) -> Any:
         async with self._room:
