@@ -92,7 +92,7 @@ class Ingest:
     @property
     def queued(self) -> int:
         """How many receipts wait for a batch."""
-        return len(self._waiting)
+        return sum(isinstance(job, _Arrival) for job, _ in self._waiting)
 
     def close(self) -> None:
         """Finish the batch that is under way, and take no other."""

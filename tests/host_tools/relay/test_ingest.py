@@ -238,6 +238,16 @@ async def test_other_writes_share_the_commit_and_fail_by_themselves(where: str) 
     store.close()
 
 
+async def test_only_receipts_count_as_waiting_receipts(store: Batches) -> None:
+    ingest = Ingest(ACTORS.domain, store)
+    jobs = [ingest.write(lambda: None) for _ in range(3)] + [outcome(ingest, ACTORS.receipt_message(SESSIONS[0].session, 1)) for _ in range(2)]
+    tasks = [asyncio.create_task(job) for job in jobs]  # type: ignore[var-annotated,arg-type]
+    await asyncio.sleep(0)
+    assert ingest.queued == 2
+    await asyncio.gather(*tasks)
+    ingest.close()
+
+
 async def test_who_stops_waiting_loses_nothing(store: Batches) -> None:
     ingest = Ingest(ACTORS.domain, store)
     taker = asyncio.create_task(ingest.take(ACTORS.plug, ACTORS.receipt_message(SESSIONS[0].session, 1)))
