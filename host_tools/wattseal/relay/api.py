@@ -80,6 +80,8 @@ def _app(relay: Relay, routes: list[Route], loopback_only: bool, health: Health)
 
 # -- routes ---------------------------------------------------------------------------------------------------------------------------
 
+# What asks the store is no coroutine, so that Starlette calls it in a thread.
+
 
 async def _health(request: Request) -> Response:
     relay = _relay(request)
@@ -96,12 +98,12 @@ async def _metrics(request: Request) -> Response:
     return Response(_relay(request).metrics.text(), media_type=CONTENT_TYPE)
 
 
-async def _plugs(request: Request) -> Response:
+def _plugs(request: Request) -> Response:
     relay = _relay(request)
-    return JSONResponse({"plugs": [_plug(relay, plug) for plug in sorted({*relay.store.plugs(), *relay.connections})]})
+    return JSONResponse({"plugs": [_plug(relay, plug) for plug in sorted({*relay.store.plugs(), *tuple(relay.connections)})]})
 
 
-async def _offer(request: Request) -> Response:
+def _offer(request: Request) -> Response:
     relay = _relay(request)
     plug = _path_bytes(request, "plug", 20)
     offer = relay.offer(plug)
@@ -143,10 +145,10 @@ async def _enrol(request: Request) -> Response:
         raise Malformed(f"epoch is {epoch!r:.40}: 1 to 2^64 - 1, or null for the next")
     relay = _relay(request)
     await relay.enrol(plug, epoch)
-    return JSONResponse(_exported(relay, plug), 201)
+    return JSONResponse(await run_in_threadpool(_exported, relay, plug), 201)
 
 
-async def _key(request: Request) -> Response:
+def _key(request: Request) -> Response:
     return JSONResponse(_exported(_relay(request), _path_bytes(request, "plug", 20)))
 
 
@@ -157,7 +159,7 @@ async def _stop(request: Request) -> Response:
     return JSONResponse({"session": to_hex(session)})
 
 
-async def _session(request: Request) -> Response:
+def _session(request: Request) -> Response:
     store = _relay(request).store
     session = _path_bytes(request, "session", 32)
     accepted = store.voucher(session)
@@ -175,7 +177,7 @@ async def _session(request: Request) -> Response:
     )
 
 
-async def _receipts(request: Request) -> Response:
+def _receipts(request: Request) -> Response:
     store = _relay(request).store
     session = _path_bytes(request, "session", 32)
     if store.voucher(session) is None:
@@ -185,11 +187,11 @@ async def _receipts(request: Request) -> Response:
     return JSONResponse({"receipts": [message.to_wire() for message in receipts], "after": receipts[-1].receipt.sequence if more else None})
 
 
-async def _session_page(request: Request) -> Response:
-    return await run_in_threadpool(page.render, _relay(request), _path_bytes(request, "session", 32))
+def _session_page(request: Request) -> Response:
+    return page.render(_relay(request), _path_bytes(request, "session", 32))
 
 
-async def _quarantine(request: Request) -> Response:
+def _quarantine(request: Request) -> Response:
     return JSONResponse({"quarantine": [_hexed(asdict(entry)) for entry in _relay(request).store.quarantined()]})
 
 

@@ -11,7 +11,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from wattseal.errors import Conflict, ProtocolError, StoreError, TooMany, UnknownSession, WattsealError
 from wattseal.protocol.messages import Receipt, ReceiptMessage, Voucher, to_hex
@@ -34,6 +34,7 @@ class _Arrival:
     message: ReceiptMessage
 
 
+_T = TypeVar("_T")
 _Job = _Arrival | Callable[[], object]
 _Entry = tuple[_Job, "asyncio.Future[Any]"]
 
@@ -91,7 +92,7 @@ class Ingest:
     @property
     def queued(self) -> int:
         """How many receipts wait for a batch."""
-        return len(self._waiting)
+        return sum(isinstance(job, _Arrival) for job, _ in self._waiting)
 
     def close(self) -> None:
         """Finish the batch that is under way, and take no other."""
@@ -106,9 +107,13 @@ class Ingest:
         added: Added = await self._queue(_Arrival(speaker, message))
         return added
 
-    async def write(self, call: Callable[[], None]) -> None:
-        """Have a writing method of the store called, and return once that is committed. Raises what it raises."""
-        await self._queue(call)
+    async def write(self, call: Callable[[], _T]) -> _T:
+        """Have something written to the store, and return what `call` returned once that is committed. Raises what it raises.
+
+        `call` raises ProtocolError before it writes anything.
+        """
+        result: _T = await self._queue(call)
+        return result
 
     async def _queue(self, job: _Job) -> Any:
         async with self._room:
@@ -128,10 +133,12 @@ class Ingest:
         self._is_busy = False
         if done.cancelled():  # closed
             return
-        for (_, answer), outcome in zip(batch, done.result(), strict=True):
+        failure = done.exception()  # one that nobody expected: whoever waits has to hear of it, and those behind them have their turn
+        outcomes = [failure] * len(batch) if failure is not None else done.result()
+        for (_, answer), outcome in zip(batch, outcomes, strict=True):
             if answer.done():  # nobody waits any more
                 continue
-            if isinstance(outcome, WattsealError):
+            if isinstance(outcome, BaseException):
                 answer.set_exception(outcome)
             else:
                 answer.set_result(outcome)
@@ -147,10 +154,22 @@ class Ingest:
             checked = [self._check_alone(arrival) for arrival in arrivals]
             with self._store.transaction():
                 added = iter(self._add(arrivals, checked))
-                return [next(added) if isinstance(job, _Arrival) else _called(job) for job in jobs]
+                outcomes = [next(added) if isinstance(job, _Arrival) else _called(job) for job in jobs]
         except StoreError as error:
             self._sessions.clear()  # the store may have been restored, or cleaned by another process
             return [error] * len(jobs)
+        except BaseException:
+            self._sessions.clear()
+            raise
+        self._forget_empty(arrivals)
+        return outcomes
+
+    def _forget_empty(self, arrivals: Sequence[_Arrival]) -> None:
+        """Vouchers without a receipt go when a plug has too many of them, so they are looked up again."""
+        for session in {arrival.message.session for arrival in arrivals}:
+            known = self._sessions.get(session)
+            if known is not None and not known.receipts:
+                del self._sessions[session]
 
     def _check_alone(self, arrival: _Arrival) -> bytes | ProtocolError:
         """Check what a receipt says by itself; return its plug, or why it is refused."""

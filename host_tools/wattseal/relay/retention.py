@@ -18,7 +18,7 @@ class Forgetting:
     """Forgets interim receipts some days after a session is settled, and the whole session when no law asks for it any more."""
 
     def __init__(self, store: Store, interim_days: int, session_days: int) -> None:
-        """Days are counted from the last settlement on; `session_days` should not be below `interim_days`."""
+        """Days are counted from the last settlement on; `session_days` is not below `interim_days`."""
         self._store = store
         self._interim_s = interim_days * DAY_S
         self._session_s = session_days * DAY_S
@@ -27,23 +27,23 @@ class Forgetting:
         """Look every hour, for ever."""
         while True:
             try:
-                await asyncio.to_thread(self.forget)
+                await self.forget()
             except StoreError as error:
                 _log.error("cannot forget", extra={"code": error.code, "why": str(error)})
             await asyncio.sleep(_EVERY_S)
 
-    def forget(self) -> None:
-        """Forget all that is due now. Raises StoreError."""
+    async def forget(self) -> None:
+        """Forget all that is due now; may be cancelled between two steps. Raises StoreError."""
         now = int(time.time())
-        interim = _all(lambda: self._store.forget_interim(now - self._interim_s))
-        sessions = _all(lambda: self._store.forget_sessions(now - self._session_s))
-        self._store.forget_transactions(now - self._session_s)
+        interim = await _all(lambda: self._store.forget_interim(now - self._interim_s))
+        sessions = await _all(lambda: self._store.forget_sessions(now - self._session_s))
+        await asyncio.to_thread(self._store.forget_transactions, now - self._session_s)
         if interim or sessions:
             _log.info("forgot", extra={"interim_receipts_of_sessions": interim, "sessions": sessions})
 
 
-def _all(step: Callable[[], int]) -> int:
+async def _all(step: Callable[[], int]) -> int:
     total = 0
-    while done := step():
+    while done := await asyncio.to_thread(step):
         total += done
     return total

@@ -1,15 +1,17 @@
 """Joins link, checks, store and gateway: a receipt is verified, then stored, then acknowledged, and in the end settled.
 
-All of it runs in one event loop; the gateway, which waits for the chain, is called in worker threads. Nothing here is needed after a
-crash but the store: the plug sends again what was not acknowledged, and what was not settled is found there.
+All of it runs in one event loop; the gateway, which waits for the chain, and the store, whose server may hang, are called in worker
+threads. Nothing here is needed after a crash but the store: the plug sends again what was not acknowledged, and what was not settled is found there.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
+from typing import ParamSpec, TypeVar
 
 from wattseal.errors import (
     Conflict,
@@ -65,8 +67,12 @@ from wattseal.relay.verify import check_enrolment, check_retirement, check_sessi
 from wattseal.store import Store
 
 OUTBOX_SESSIONS = 32  # a plug keeps no more until they are settled
+STORE_THREADS = 4
 HOME = SettlePolicy()
 _LAST_EPOCH = (1 << 64) - 1  # may be asked for again, as an answer may get lost
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 _log = logging.getLogger(__name__)
 
@@ -93,6 +99,7 @@ class Relay:
         self._chain = ChainThreads(lambda error: self.metrics.gateway_error(error.code))
         self._time = ChainTime(partial(self._chain.ask, gateway.head_timestamp))
         self._ingest = Ingest(self._domain, store)
+        self._reading = ThreadPoolExecutor(STORE_THREADS, "store")
         self._gateway = gateway
         self._timings = timings
         self._locks: dict[Connection, tuple[bytes, asyncio.Task[None]]] = {}
@@ -103,6 +110,7 @@ class Relay:
     def close(self) -> None:
         """Finish what is being stored, and let go of the threads that wait for the chain; what they do is safe to repeat."""
         self._ingest.close()
+        self._reading.shutdown(wait=False, cancel_futures=True)
         self._chain.close()
 
     # -- what is watched --------------------------------------------------------------------------------------------------------------
@@ -134,12 +142,16 @@ class Relay:
 
     async def check_store(self) -> None:
         """Raise StoreError where the store takes nothing. Not in the threads that wait for the chain, which may all be waiting."""
-        await asyncio.to_thread(self.store.check_writable)
+        await self._read(self.store.check_writable)
 
     async def check_head(self, max_age_s: float) -> str | None:
         """Return why the chain's newest header is none to go by. Raises GatewayError."""
         age_s = int(time.time()) - await self._time.ask()
         return f"the newest header is {age_s} s old: is the chain's server synchronised?" if age_s > max_age_s else None
+
+    async def _read(self, call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """Ask the store beside the loop, which has budgets to grant and /livez to answer while a database hangs."""
+        return await asyncio.get_running_loop().run_in_executor(self._reading, partial(call, *args, **kwargs))
 
     # -- what the API asks ------------------------------------------------------------------------------------------------------------
 
@@ -165,8 +177,8 @@ class Relay:
         Raises UnknownPlug, PlugOffline, PlugSilent, or PlugRefused with the plug's own code.
         """
         session = voucher.digest(self._domain)
-        if self.store.voucher(session) is None:
-            await self.connection(plug).ask(VoucherMessage(voucher, signature), session)
+        if await self._read(self.store.voucher, session) is None:
+            await (await self._read(self.connection, plug)).ask(VoucherMessage(voucher, signature), session)
         return session
 
     async def stop(self, session: bytes, signature: bytes) -> None:
@@ -174,28 +186,28 @@ class Relay:
 
         Raises UnknownSession, BadSignature, UnknownPlug, PlugOffline, PlugSilent or PlugRefused.
         """
-        voucher = self._voucher(session)
+        voucher = await self._read(self._voucher, session)
         check_signer("stop", Stop(session).digest(self._domain), signature, voucher.driver)
-        newest = self.store.newest_receipt(session)
+        newest = await self._read(self.store.newest_receipt, session)
         if newest is None or not newest.receipt.final:
-            await self.connection(voucher.plug).ask(StopMessage(session, signature), session)
+            await (await self._read(self.connection, voucher.plug)).ask(StopMessage(session, signature), session)
 
     async def command(self, plug: bytes, command: Command) -> None:
         """Hand the host's command to a plug; its next status shows what came of it. Raises UnknownPlug, PlugOffline or InSite."""
         if isinstance(command, Budget) and self.sites.controls(plug):
             raise InSite(f"plug {to_hex(plug)} is behind a site's breaker: its budget is the site's, and another one might exceed the breaker")
-        await self.connection(plug).send(command)
+        await (await self._read(self.connection, plug)).send(command)
 
     async def enrol(self, plug: bytes, epoch: int | None) -> Enrolment:
         """Have a plug say for whom it works, and keep it; `epoch` None is the next above what is stored of the key or those before it.
 
         Safe to repeat. Raises Retired, UnknownPlug, PlugOffline, PlugSilent, or PlugRefused with the plug's own code.
         """
-        self._check_not_retired(plug)
+        await self._read(self._check_not_retired, plug)
         if epoch is None:
-            epoch = min(self._newest_epoch(plug) + 1, _LAST_EPOCH)
-        await self.connection(plug).ask(EnrolMessage(epoch), _question(epoch))
-        return self.enrolment(plug)
+            epoch = min(await self._read(self._newest_epoch, plug) + 1, _LAST_EPOCH)
+        await (await self._read(self.connection, plug)).ask(EnrolMessage(epoch), _question(epoch))
+        return await self._read(self.enrolment, plug)
 
     def enrolment(self, plug: bytes) -> Enrolment:
         """Return a plug's newest enrolment. Raises NotEnrolled."""
@@ -234,9 +246,9 @@ class Relay:
         _log.info("plug connected", extra={"plug": to_hex(connection.plug), "peer": connection.peer})
         connection.spawn(self._keep_time(connection))
         self.sites.connected(connection)
-        for plug in self.store.identities(connection.plug):
+        for plug in await self._read(self.store.identities, connection.plug):
             await self._tell_settled(connection, plug)
-        unfinished = self.store.unfinished(connection.plug)
+        unfinished = await self._read(self.store.unfinished, connection.plug)
         if unfinished is not None:
             self._watch_lock(connection, unfinished.session)
 
@@ -262,7 +274,7 @@ class Relay:
             case Health():
                 connection.health = message
             case Enrolment():
-                self._take_enrolment(connection, message)
+                await self._take_enrolment(connection, message)
             case RetiredMessage():
                 await self._take_retirement(connection, message)
             case Refused():
@@ -279,20 +291,24 @@ class Relay:
         await self._ingest.write(partial(self.store.add_quarantined, peer, error.code, str(error), raw, plug))
 
     async def _take_session(self, connection: Connection, message: SessionMessage) -> None:
-        check_session(self._domain, self._identity(connection, message.voucher), message)
+        check_session(self._domain, await self._identity(connection, message.voucher), message)
         await self._ingest.write(partial(self.store.add_voucher, message))
         connection.offer = None
         connection.answered(message.session)
-        unfinished = self.store.unfinished(connection.plug)
+        unfinished = await self._read(self.store.unfinished, connection.plug)
         if unfinished is not None and unfinished.session == message.session:
             self._watch_lock(connection, message.session)
 
-    def _identity(self, connection: Connection, voucher: Voucher) -> bytes:
+    async def _identity(self, connection: Connection, voucher: Voucher) -> bytes:
         """Return the voucher's plug where the speaker has that key or has taken over from it, else the speaker's own address."""
-        return voucher.plug if voucher.plug in self.store.identities(connection.plug) else connection.plug
+        return voucher.plug if voucher.plug in await self._read(self.store.identities, connection.plug) else connection.plug
 
-    def _take_enrolment(self, connection: Connection, message: Enrolment) -> None:
+    async def _take_enrolment(self, connection: Connection, message: Enrolment) -> None:
         check_enrolment(self._domain, connection.plug, message)
+        await self._ingest.write(partial(self._keep_enrolment, message))
+        connection.answered(_question(message.epoch))
+
+    def _keep_enrolment(self, message: Enrolment) -> None:
         self._check_not_retired(message.plug)
         known = self.store.enrolment(message.plug)
         if known is None or known.epoch < message.epoch:
@@ -301,14 +317,19 @@ class Relay:
             raise StaleEpoch(f"epoch {message.epoch} is below {known.epoch}, in which this plug has enrolled")
         elif known.host != message.host:
             raise Conflict(f"in epoch {message.epoch} this plug has enrolled for {to_hex(known.host)}; that stands")
-        connection.answered(_question(message.epoch))
 
     async def _take_retirement(self, connection: Connection, message: RetiredMessage) -> None:
         check_retirement(self._domain, connection.plug, message)
+        if await self._ingest.write(partial(self._keep_retirement, message)):
+            _log.info("a key has retired", extra={"plug": to_hex(message.plug), "successor": to_hex(message.successor)})
+            await self._tell_settled(connection, message.plug)
+
+    def _keep_retirement(self, message: RetiredMessage) -> bool:
+        """Return whether it was not known before."""
         known, enrolment = self.store.retirement(message.plug), self.store.enrolment(message.plug)
         if known is not None:
             if (known.successor, known.epoch) == (message.successor, message.epoch):
-                return
+                return False
             # An old secret can be read from flash for a while: whoever has it must not take the unpaid receipts over.
             raise Retired(f"plug {to_hex(message.plug)} has retired in favour of {to_hex(known.successor)} in epoch {known.epoch}; that stands")
         if enrolment is not None and message.epoch <= enrolment.epoch:
@@ -316,11 +337,10 @@ class Relay:
                 f"the retirement's epoch {message.epoch} is not above {enrolment.epoch}, in which plug {to_hex(message.plug)} has enrolled"
             )
         self.store.put_retirement(message)
-        _log.info("a key has retired", extra={"plug": to_hex(message.plug), "successor": to_hex(message.successor)})
-        await self._tell_settled(connection, message.plug)
+        return True
 
     async def _tell_settled(self, connection: Connection, plug: bytes) -> None:
-        for session in self.store.settled_sessions(plug, OUTBOX_SESSIONS):
+        for session in await self._read(self.store.settled_sessions, plug, OUTBOX_SESSIONS):
             await connection.send(Settled(session))
 
     async def _take_receipt(self, connection: Connection, message: ReceiptMessage) -> None:
@@ -350,7 +370,7 @@ class Relay:
         connection.status = status
         self.sites.saw(connection, status)
         if status.state in ("authorised", "suspended"):
-            unfinished = self.store.unfinished(connection.plug)
+            unfinished = await self._read(self.store.unfinished, connection.plug)
             if unfinished is not None and unfinished.session == status.session:
                 self._watch_lock(connection, unfinished.session)
             return
@@ -359,8 +379,9 @@ class Relay:
             connection.answered(status.session)
 
     async def _say_settled(self, voucher: Voucher, session: bytes) -> None:
-        for plug, connection in tuple(self.connections.items()):
-            if voucher.plug in self.store.identities(plug):
+        for plug in await self._read(self.store.heirs, voucher.plug):
+            connection = self.connections.get(plug)
+            if connection is not None:
                 with suppress(PlugOffline):
                     await connection.send(Settled(session))
 
@@ -380,6 +401,8 @@ class Relay:
 
     def _watch_lock(self, connection: Connection, session: bytes) -> None:
         """Have `lock` sent as soon as the session's lock is proven open."""
+        if self.connections.get(connection.plug) is not connection:  # it ended meanwhile, or another took its place
+            return
         watched = self._locks.get(connection)
         if watched is not None and watched[0] == session and not watched[1].done():
             return

@@ -8,7 +8,7 @@ import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -49,6 +49,23 @@ def _hex(length: int) -> BeforeValidator:
     return BeforeValidator(read)
 
 
+def split_url(text: str) -> SplitResult | None:
+    """Return the parts of a URL, None where it cannot be read."""
+    try:
+        parts = urlsplit(text)
+        _ = parts.port  # read now: it may be none
+    except ValueError:
+        return None
+    return parts
+
+
+def _http(text: object) -> object:
+    parts = split_url(text) if isinstance(text, str) else None
+    if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"{shown(text)!r:.80} is not http://HOST[:PORT] or https://HOST[:PORT]")
+    return text
+
+
 def _words(value: object) -> object:
     return value.split() if isinstance(value, str) else value
 
@@ -57,12 +74,8 @@ def _broker(url: object) -> object:
     if not isinstance(url, str) or "@" in url:
         # not repeated: there may be a password in it
         raise ValueError(f"holds a user: give mqtt_user, and the password in {MQTT_PASSWORD_VARIABLE} or mqtt_password_file")
-    parts = urlsplit(url)
-    try:
-        port = parts.port or _BROKER_PORTS[parts.scheme]
-    except (KeyError, ValueError):
-        port = 0
-    if not port or not parts.hostname or parts.path.strip("/") or parts.query or parts.fragment:
+    parts = split_url(url)
+    if parts is None or parts.scheme not in _BROKER_PORTS or not parts.hostname or parts.path.strip("/") or parts.query or parts.fragment:
         raise ValueError(f"{url!r:.80} is not mqtts://HOST[:PORT] or mqtt://HOST[:PORT]")
     return url
 
@@ -75,7 +88,7 @@ def _shards(text: object) -> object:
 
 
 Address = Annotated[tuple[str, int], NoDecode, BeforeValidator(address)]
-Urls = Annotated[tuple[Annotated[str, Field(pattern=r"^https?://")], ...], NoDecode, BeforeValidator(_words)]
+Urls = Annotated[tuple[Annotated[str, BeforeValidator(_http)], ...], NoDecode, BeforeValidator(_words)]
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
 Plug = Annotated[bytes, _hex(20)]
 
@@ -185,12 +198,16 @@ class RelaySettings(BaseSettings):
             raise ValueError("mqtt_listen is of no use with broker: there is a broker already")
         if (self.mqtt_listen is None) != (self.mqtt_users is None):
             raise ValueError("mqtt_listen and mqtt_users go together: who may come in?")
+        if self.broker is None and self.mqtt_listen is None and self.mqtt_cert is not None:
+            raise ValueError("mqtt_cert is of no use without broker or mqtt_listen")
         if self.broker is None and (self.mqtt_user or self.mqtt_ca):
             raise ValueError("mqtt_user and mqtt_ca are of no use without broker")
         if self.broker is not None and self.broker.startswith("mqtt:") and (self.mqtt_ca or self.mqtt_cert):
             raise ValueError("mqtt_ca and mqtt_cert are of no use with mqtt://: give mqtts://")
         if self.mqtt_user is None and (self.mqtt_password_file is not None or MQTT_PASSWORD_VARIABLE in os.environ):
             raise ValueError("mqtt_user is needed with a password for the broker")
+        if self.keep_sessions_days < self.keep_interim_days:
+            raise ValueError("keep_sessions_days is below keep_interim_days, and interim receipts are part of a session: lower that too")
         names = [site.name for site in self.sites]
         plugs = [plug for site in self.sites for plug in site.plugs]
         if len(set(names)) < len(names) or len(set(plugs)) < len(plugs):
@@ -281,7 +298,9 @@ def shown(value: Any) -> Any:
     if isinstance(value, tuple | list):
         return [shown(one) for one in value]
     if isinstance(value, str) and "://" in value:
-        parts = urlsplit(value)
+        parts = split_url(value)
+        if parts is None:
+            return value.partition("://")[0] + "://..."
         user = f"{parts.username}@" if parts.username and not parts.password else ""
         return f"{parts.scheme}://{user}{parts.netloc.rpartition('@')[2]}" + ("/..." if parts.path.strip("/") or parts.query else "")
     return str(value) if isinstance(value, Path) else value

@@ -7,13 +7,12 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsError
 
 from wattseal.errors import ConfigError
-from wattseal.relay.settings import KEY_VARIABLE, MQTT_PASSWORD_VARIABLE, PASSWORD_VARIABLE, PREFIX, RelaySettings, shown
+from wattseal.relay.settings import KEY_VARIABLE, MQTT_PASSWORD_VARIABLE, PASSWORD_VARIABLE, PREFIX, RelaySettings, shown, split_url
 
 _NOT_SETTINGS = (KEY_VARIABLE, PASSWORD_VARIABLE, MQTT_PASSWORD_VARIABLE, PREFIX + "CONFIG")
 _MAX_FILE_BYTES = 1 << 20
@@ -93,7 +92,12 @@ def _misplaced(in_file: Mapping[str, Any]) -> list[str]:
     mistakes = []
     for name, value in in_file.items():
         for text in value if isinstance(value, list) else [value]:
-            if isinstance(text, str) and "://" in text and urlsplit(text).password is not None:
+            if not isinstance(text, str) or "://" not in text:
+                continue
+            parts = split_url(text)
+            if parts is None:
+                mistakes.append(f"{name}: cannot be read as a URL; a password, with / as %2F, goes into {PREFIX}{name.upper()} and not into the file")
+            elif parts.password is not None:
                 mistakes.append(f"{name}: holds a password; take it out of the file and set {PREFIX}{name.upper()} instead")
     for variable in sorted(os.environ):
         name = variable.removeprefix(PREFIX).lower()

@@ -79,3 +79,10 @@ class Plugs(Database):
                      SELECT :plug UNION SELECT retirements.plug FROM retirements JOIN chain ON retirements.successor = chain.plug
                  ) SELECT plug FROM chain LIMIT :most"""
         return [row["plug"] for row in self._rows(sql, plug=plug, most=_MAX_IDENTITIES)]
+
+    def heirs(self, plug: bytes) -> list[bytes]:
+        """Return a plug's address and those of the keys that have taken over from it."""
+        sql = """WITH RECURSIVE chain (plug) AS (
+                     SELECT :plug UNION SELECT retirements.successor FROM retirements JOIN chain ON retirements.plug = chain.plug
+                 ) SELECT plug FROM chain LIMIT :most"""
+        return [row["plug"] for row in self._rows(sql, plug=plug, most=_MAX_IDENTITIES)]

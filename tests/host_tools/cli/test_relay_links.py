@@ -11,12 +11,12 @@ from typing import Any
 
 import aiomqtt
 import pytest
-import typer
-from wattseal.cli import link_options
+from wattseal.relay.settings_reading import WrongSettings, load
 
 from tests.host_tools.cli.test_relay import KEY, PATIENCE_S, command, run
 from tests.host_tools.conftest import Actors
 from tests.host_tools.relay.links.conftest import MOSQUITTO, Mosquitto, plug_client
+from tests.host_tools.relay.test_settings import LEAST
 
 PLUG = Actors().plug
 TOPICS = f"wattseal/1/{PLUG.hex()[:2]}/{PLUG.hex()}"
@@ -110,20 +110,19 @@ def test_a_broker_with_the_password_from_the_environment(tmp_path: Path) -> None
         ({"shards": "0-100"}, "00-7f"),
     ],
 )
-def test_what_does_not_fit_is_wrong_usage(options: dict[str, Any], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    files = {name: Path(value) for name, value in options.items() if name in ("mqtt_ca", "mqtt_cert", "mqtt_key", "mqtt_users")}
-    unset = dict.fromkeys(("broker", "mqtt_user", "mqtt_ca", "mqtt_cert", "mqtt_key", "mqtt_listen", "mqtt_users", "serial"))
-    with pytest.raises(typer.BadParameter) as wrong:
-        link_options.settings(**{"listen": "127.0.0.1:0", "shards": "00-ff", **unset, **options, **files})  # type: ignore[arg-type]
-    assert message in str(wrong.value.param_hint) + wrong.value.message
-    assert "Secret" not in wrong.value.message
+def test_what_does_not_fit_is_wrong_usage(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(WrongSettings) as wrong:
+        load(LEAST | options, None)
+    assert wrong.value.of_options
+    (line,) = wrong.value.mistakes
+    assert message in line
+    assert "Secret" not in line
 
 
 def test_wrong_usage_ends_with_2_and_shows_no_password(tmp_path: Path) -> None:
     ended = run(command(tmp_path, broker="mqtts://relay:Secret@broker.example"))
     assert ended.returncode == 2
-    assert "WATTSEAL_MQTT_PASSWORD" in ended.stderr
+    assert "WATTSEAL_RELAY_MQTT_PASSWORD" in ended.stderr
     assert "Secret" not in ended.stderr
     assert not list(tmp_path.iterdir())
 

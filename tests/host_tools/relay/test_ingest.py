@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from wattseal.protocol.messages import ReceiptMessage, Status
 from wattseal.relay import ingest as ingest_module
 from wattseal.relay.ingest import Ingest
 from wattseal.store import Added, Store
+from wattseal.store.vouchers import MAX_OPEN_SESSIONS
 
 from tests.host_tools.conftest import PATIENCE_S, Actors, until
 from tests.postgresql import Cluster
@@ -189,6 +191,32 @@ async def test_a_voucher_that_is_gone_is_noticed(store: Batches) -> None:
     ingest.close()
 
 
+async def test_a_voucher_that_made_room_fails_no_others(store: Batches) -> None:
+    ingest = Ingest(ACTORS.domain, store)
+    lost, kept = (ACTORS.receipt_message(session.session, 1) for session in SESSIONS[:2])
+    assert await outcome(ingest, replace(lost, signature=bytes(65))) == BadSignature.code
+    for nonce in range(100, 100 + MAX_OPEN_SESSIONS):
+        await ingest.write(partial(store.add_voucher, ACTORS.session(ACTORS.voucher(nonce=nonce))))
+    store.add_voucher(SESSIONS[1])
+    assert store.voucher(SESSIONS[0].session) is None
+    assert await outcomes(ingest, [kept, lost, kept]) == [Added.STORED, UnknownSession.code, Added.STORED]
+    ingest.close()
+
+
+async def test_an_error_that_nobody_expected_is_told_and_the_next_have_their_turn(store: Batches) -> None:
+    ingest = Ingest(ACTORS.domain, store)
+
+    def fail() -> None:
+        raise LookupError("not foreseen")
+
+    message = ACTORS.receipt_message(SESSIONS[0].session, 1)
+    async with asyncio.timeout(PATIENCE_S):
+        first, second, third = await asyncio.gather(ingest.write(fail), ingest.write(fail), outcome(ingest, message), return_exceptions=True)
+        assert [type(one) for one in (first, second, third)] == [LookupError] * 3
+        assert await outcome(ingest, message) == Added.STORED  # nothing of it was kept
+    ingest.close()
+
+
 async def test_other_writes_share_the_commit_and_fail_by_themselves(where: str) -> None:
     store = Batches(where, max_plugs=1)
     store.sizes = []
@@ -208,6 +236,16 @@ async def test_other_writes_share_the_commit_and_fail_by_themselves(where: str) 
     assert (len(store.statuses(ACTORS.plug)), store.statuses(ACTORS.other_plug)) == (2, [])
     ingest.close()
     store.close()
+
+
+async def test_only_receipts_count_as_waiting_receipts(store: Batches) -> None:
+    ingest = Ingest(ACTORS.domain, store)
+    jobs = [ingest.write(lambda: None) for _ in range(3)] + [outcome(ingest, ACTORS.receipt_message(SESSIONS[0].session, 1)) for _ in range(2)]
+    tasks = [asyncio.create_task(job) for job in jobs]  # type: ignore[var-annotated,arg-type]
+    await asyncio.sleep(0)
+    assert ingest.queued == 2
+    await asyncio.gather(*tasks)
+    ingest.close()
 
 
 async def test_who_stops_waiting_loses_nothing(store: Batches) -> None:

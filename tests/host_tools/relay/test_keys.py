@@ -292,6 +292,7 @@ async def test_a_chain_of_keys_holds_and_a_circle_ends(running: RunningRelay) ->
     assert running.store.identities(THIRD) == [THIRD, NEW, ACTORS.plug]
     await taken(running, await running.connect(), retirement(8, THIRD_KEY, ACTORS.plug))
     assert sorted(running.store.identities(THIRD)) == sorted([THIRD, NEW, ACTORS.plug])
+    assert running.store.heirs(ACTORS.plug) == [ACTORS.plug, NEW, THIRD]
 
 
 async def test_a_receipt_of_the_successor_is_not_taken_from_the_retired_key(running: RunningRelay) -> None:

@@ -1,6 +1,7 @@
 """A scripted plug and the relay, over TCP, into SQLite, against a chain that does what the test says."""
 
 import asyncio
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,13 @@ from wattseal.errors import (
 )
 from wattseal.gateway.types import SessionState
 from wattseal.protocol.eip712 import domain_separator
-from wattseal.protocol.messages import ReceiptMessage, due, to_hex
-from wattseal.relay.links import Timings
+from wattseal.protocol.messages import Hello, Message, ReceiptMessage, due, to_hex
+from wattseal.relay.links import Connection, Timings
 from wattseal.relay.settle_policy import SettlePolicy
 from wattseal.store import Store
 
 from tests.host_tools.conftest import CLOSED, Actors, FakeGateway, RunningRelay, ScriptedPlug, until
+from tests.host_tools.relay.test_keys import enrolment
 
 pytestmark = pytest.mark.anyio
 
@@ -397,6 +399,64 @@ class TestInterim:
         await until(lambda: running.gateway.calls > calls + 4)
         assert running.store.settlements(session) == []
         assert running.gateway.settled == []
+
+
+@pytest.mark.parametrize("method", ["identities", "settled_sessions", "unfinished", "enrolment"])
+async def test_a_store_that_hangs_does_not_hang_the_loop(running: RunningRelay, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+    plug = await running.connect()
+    inside, goes_on, answer = asyncio.Event(), threading.Event(), getattr(running.store, method)
+    loop = asyncio.get_running_loop()
+    hung = []
+
+    def slow(*args: Any) -> Any:
+        loop.call_soon_threadsafe(inside.set)
+        hung.append(not goes_on.wait(5))
+        return answer(*args)
+
+    monkeypatch.setattr(running.store, method, slow)
+    second = await running.connect_silent()
+    await second.send(running.actors.hello())
+    await second.send(enrolment(1).frame())
+    await inside.wait()
+    goes_on.set()
+    await until(lambda: running.store.enrolment(running.actors.plug) is not None)
+    assert not any(hung)
+    await plug.close()
+
+
+async def test_a_connection_that_ends_while_it_is_welcomed_leaves_nothing_behind(running: RunningRelay, monkeypatch: pytest.MonkeyPatch) -> None:
+    running.store.add_voucher(running.actors.session())
+    inside, goes_on, unfinished = asyncio.Event(), threading.Event(), running.store.unfinished
+    loop = asyncio.get_running_loop()
+
+    def slow(plug: bytes) -> Any:
+        loop.call_soon_threadsafe(inside.set)
+        goes_on.wait(5)
+        return unfinished(plug)
+
+    monkeypatch.setattr(running.store, "unfinished", slow)
+    connection = Connection("mqtt:plug", Nowhere(), Timings())  # at a broker the end does not wait for the beginning
+    connection.hello = Hello.from_wire({name: value for name, value in running.actors.hello().items() if name != "type"})
+    connecting = asyncio.create_task(running.relay.connected(connection))
+    await inside.wait()
+    running.relay.disconnected(connection)
+    await connection.close()
+    goes_on.set()
+    await connecting
+    assert not running.relay._locks
+
+
+class Nowhere:
+    """A line that takes everything."""
+
+    async def send(self, message: Message) -> None:
+        pass
+
+    def cut(self) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
 
 
 # -- what the API asks ----------------------------------------------------------------------------------------------------------------

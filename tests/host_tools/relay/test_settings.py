@@ -109,6 +109,10 @@ def test_every_mistake_is_said_at_once_with_its_key_and_where_it_comes_from(file
         ({"light_client_store": "x"}, "light_client_store"),
         ({"trust_rpc": None, "beacon": ["http://127.0.0.1:1"]}, "light_client_store"),
         ({"rpc": ["ftp://x"]}, "rpc[0]"),
+        ({"rpc": ["http://[x"]}, "rpc[0]: 'http://...' is not http://HOST"),
+        ({"rpc": ["http://u:pass/word@x"]}, "rpc[0]: 'http://...' is not http://HOST"),
+        ({"mqtt_cert": "x", "mqtt_key": "y"}, "mqtt_cert"),
+        ({"keep_sessions_days": 89}, "keep_interim_days"),
         ({"finality": "final"}, "finality"),
         ({"finality": "soon"}, "finality"),
         ({"key_password_file": "x"}, "key_file"),
@@ -154,6 +158,15 @@ def test_a_password_in_the_file_is_refused_and_shown_nowhere(file: Path, monkeyp
     shown = settings.effective()
     assert "hunter2" not in shown
     assert "SECRET" not in shown
+
+
+def test_a_url_that_cannot_be_read_is_said_and_shown_nowhere(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WATTSEAL_RELAY_STORE", "postgresql://u:hunter/2@h/db")
+    assert "hunter" not in load({}, file).effective()
+    file.write_text(FILE.replace("relay.sqlite", "postgresql://u:hunter/2@h/db"))
+    (line,) = mistakes({}, file)
+    assert line.startswith("store: cannot be read as a URL")
+    assert "hunter" not in line
 
 
 def test_what_is_shown_is_a_file_of_the_same_settings(file: Path, tmp_path: Path) -> None:

@@ -60,6 +60,8 @@ def test_invented_predecessors_find_no_room(store: Store) -> None:
     assert len(store.identities(ACTORS.plug)) == 1 + plugs.MAX_PREDECESSORS
     store.put_retirement(retired(100, ACTORS.other_plug))
     assert store.identities(ACTORS.other_plug) == [ACTORS.other_plug, (100).to_bytes(20)]
+    assert store.heirs((100).to_bytes(20)) == [(100).to_bytes(20), ACTORS.other_plug]
+    assert store.heirs(ACTORS.other_plug) == [ACTORS.other_plug]
 
 
 def test_of_invented_sessions_the_oldest_makes_room_and_signed_ones_stay(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ from wattseal.relay.links.pace import Pace
 from wattseal.relay.links.users import RELAY, Hashed
 
 MAX_CLIENTS = 64
+MAX_STRANGERS = 32  # who have not yet said who they are
 MAX_PACKET = 8192
 CONNECT_S = 10
 SILENCE_S = 90  # one and a half times the plug's keep-alive
@@ -111,6 +112,7 @@ class EmbeddedBroker:
         self._tls = tls
         self._password = secrets.token_urlsafe(16)
         self._connections: dict[asyncio.Task[Any], asyncio.StreamWriter] = {}
+        self._strangers: dict[asyncio.StreamWriter, None] = {}  # the one that has waited longest first
         self._of_user: dict[str, asyncio.StreamWriter] = {}
         self._servers: list[asyncio.Server] = []
         # It logs every client's coming and going, and bad packets with a traceback.
@@ -128,7 +130,8 @@ class EmbeddedBroker:
         inner = await asyncio.start_server(self._serve_relay, "127.0.0.1", 0)
         self._servers.append(inner)
         try:
-            outer = await asyncio.start_server(self._serve_plug, host, port, ssl=self._tls)
+            handshake_s = None if self._tls is None else CONNECT_S
+            outer = await asyncio.start_server(self._serve_plug, host, port, ssl=self._tls, ssl_handshake_timeout=handshake_s)
         except OSError as error:
             raise LinkError(f"cannot listen for plugs on {host}:{port}: {error}; give another --mqtt-listen") from error
         self._servers.append(outer)
@@ -154,10 +157,14 @@ class EmbeddedBroker:
         from amqtt.adapters import StreamWriterAdapter
 
         task = asyncio.current_task()
-        if task is None or len(self._connections) > MAX_CLIENTS:  # the relay is one of them
-            writer.transport.abort()
+        if task is None:
             return
         self._connections[task] = writer
+        if is_plug:
+            # who only holds the line must not keep plugs out
+            if len(self._strangers) >= MAX_STRANGERS:
+                next(iter(self._strangers)).transport.abort()
+            self._strangers[writer] = None
         user = ""
         try:
             stream = _PacketStream(reader, is_paced=is_plug)
@@ -169,6 +176,10 @@ class EmbeddedBroker:
                 writer.write(packets.NOT_AUTHORISED)
                 await writer.drain()
                 return
+            if client.user not in self._of_user and len(self._of_user) > MAX_CLIENTS:  # the relay is one of them
+                _log.warning("no room for a plug at the broker", extra={"user": client.user, "most": MAX_CLIENTS})
+                return
+            self._strangers.pop(writer, None)
             user = client.user
             older = self._of_user.get(user)
             if older is not None:
@@ -178,6 +189,7 @@ class EmbeddedBroker:
         except (packets.BadPacket, asyncio.IncompleteReadError, ConnectionError) as error:
             _log.info("closed a connection to the broker", extra={"why": str(error)})
         finally:
+            self._strangers.pop(writer, None)
             if self._of_user.get(user) is writer:
                 del self._of_user[user]
             del self._connections[task]

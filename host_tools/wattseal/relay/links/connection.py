@@ -123,6 +123,7 @@ class Connection:
         task = asyncio.create_task(run())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: work.close())  # where the task was cancelled before it began
         return task
 
     def drop(self) -> None:

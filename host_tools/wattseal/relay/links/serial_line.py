@@ -6,6 +6,7 @@ The line is there before and after the plug is, so a connection begins with `gre
 import asyncio
 import logging
 import re
+import termios
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -22,6 +23,7 @@ BAUD = 115_200
 FIRST_PAUSE_S = 1
 LONGEST_PAUSE_S = 60
 _POLL_S = 0.2  # how long a thread waits for a byte
+_FAILED = (OSError, termios.error)  # pyserial lets some of the latter through
 _FRAME = re.compile(rb"[0-9a-f]{8} \{")
 
 _log = logging.getLogger(__name__)
@@ -59,7 +61,7 @@ class _SerialWire:
     async def _run(self, thread: ThreadPoolExecutor, call: Any, argument: Any) -> Any:
         try:
             return await asyncio.get_running_loop().run_in_executor(thread, call, argument)
-        except (OSError, serial.SerialException) as error:
+        except _FAILED as error:
             self.is_lost = self._is_cut = True
             raise ConnectionResetError(f"the serial line is gone: {error}") from error
 
@@ -108,7 +110,7 @@ class SerialLink:
             since_s = loop.time()
             try:
                 port = await loop.run_in_executor(None, self._open)
-            except (OSError, serial.SerialException) as error:
+            except _FAILED as error:
                 _log.warning("no serial line", extra={"port": self._port, "why": str(error)})
             else:
                 try:

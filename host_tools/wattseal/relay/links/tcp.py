@@ -63,11 +63,21 @@ class PlugServer:
             self._server.close()
         for connection in self._connections.values():
             connection.drop()
-        await asyncio.gather(*self._connections)
+        await asyncio.gather(*self._connections, return_exceptions=True)
+
+    def _has_room(self) -> bool:
+        """Whether one more may come; where all is full, the one goes that has kept quiet for longest about who it is."""
+        if len(self._connections) < MAX_CONNECTIONS:
+            return True
+        quiet = next((task for task, connection in self._connections.items() if connection.hello is None), None)
+        if quiet is None:
+            return False
+        self._connections.pop(quiet).drop()  # its reader sees the end
+        return True
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
-        if task is None or len(self._connections) >= MAX_CONNECTIONS:
+        if task is None or not self._has_room():
             writer.transport.abort()
             return
         peer = "{}:{}".format(*writer.get_extra_info("peername", ("unknown", 0))[:2])
@@ -76,4 +86,4 @@ class PlugServer:
         try:
             await converse(connection, reader, self._door, self._timings)
         finally:
-            del self._connections[task]
+            self._connections.pop(task, None)

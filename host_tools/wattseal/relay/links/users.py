@@ -62,8 +62,11 @@ def make_user(path: Path, user: str) -> str:
     try:
         with suppress(FileNotFoundError):
             new.unlink()
-        mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
-        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            if path.exists():
+                before = path.stat()
+                os.fchown(file.fileno(), before.st_uid, before.st_gid)  # the broker's user must still be able to read it
+                os.fchmod(file.fileno(), before.st_mode & 0o777)
             file.write("\n".join([*others, line, ""]))
             file.flush()
             os.fsync(file.fileno())

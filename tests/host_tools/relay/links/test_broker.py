@@ -74,6 +74,16 @@ async def check_served(home: Home, plug: MqttPlug, sequence: int = 1) -> None:
     assert (await plug.expect("ack"))["sequence"] == sequence
 
 
+async def test_strangers_who_only_hold_the_line_keep_no_plug_out(at_home: Home, actors: Actors) -> None:
+    lines = [await asyncio.open_connection(*at_home.address) for _ in range(broker.MAX_CLIENTS + 2)]
+    async with asyncio.timeout(PATIENCE_S):
+        assert await lines[0][0].read() == b""  # the oldest made room
+        async with at_home.plug(actors.plug) as plug:
+            await check_served(at_home, plug)
+    for _, writer in lines:
+        writer.close()
+
+
 async def test_a_plug_with_its_password_is_served(at_home: Home, actors: Actors) -> None:
     async with at_home.plug(actors.plug) as plug:
         await check_served(at_home, plug)

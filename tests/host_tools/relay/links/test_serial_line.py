@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import termios
 import tty
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -141,6 +142,23 @@ async def test_a_pulled_cable_ends_the_connection_and_the_next_is_greeted(desk: 
     desk.cable.plug_in()
     await desk.connect()
     await desk.deliver(1)
+
+
+async def test_a_line_that_goes_while_it_is_opened_is_opened_again(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    await desk.connect()
+    desk.cable.pull()
+    await until(lambda: not desk.relay.connections)
+    opened, failures = desk.link._line.open, [termios.error(5, "Input/output error")] * 2
+
+    def fails() -> None:
+        if failures:
+            raise failures.pop()
+        opened()
+
+    monkeypatch.setattr(desk.link._line, "open", fails)
+    desk.cable.plug_in()
+    await desk.connect()
+    assert not failures
 
 
 async def test_another_version_is_refused_and_greeted_again_later(desk: Desk) -> None:

@@ -125,6 +125,16 @@ async def test_too_many_connections_are_turned_away(running: RunningRelay, monke
     assert surplus.heard == []
 
 
+async def test_who_only_holds_the_line_keeps_no_plug_out(running: RunningRelay, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tcp, "MAX_CONNECTIONS", 3)
+    await running.connect()
+    quiet = [await running.connect_silent() for _ in range(2)]
+    plug = await running.connect(running.actors.hello(plug=to_hex(running.actors.other_plug)))
+    await quiet[0].closed()
+    await plug.send({"type": "pong"})
+    assert running.relay.plugs_connected == 2
+
+
 class TestSilence:
     @pytest.fixture
     def timings(self) -> Timings:

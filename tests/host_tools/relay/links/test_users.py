@@ -1,5 +1,6 @@
 """The password file, which Mosquitto reads too (test_mqtt_security.py)."""
 
+import os
 import shutil
 import stat
 import subprocess
@@ -34,6 +35,21 @@ def test_a_second_password_takes_the_place_of_the_first_and_others_stay(tmp_path
     assert len(users) == 2
     assert stat.S_IMODE(file.stat().st_mode) == 0o640
     assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root gives files away")
+def test_a_file_of_the_brokers_user_stays_theirs(tmp_path: Path) -> None:
+    file = tmp_path / "users"
+    make_user(file, "aa" * 20)
+    os.chown(file, 1234, 5678)
+    file.chmod(0o660)
+    mask = os.umask(0o077)
+    try:
+        make_user(file, "bb" * 20)
+    finally:
+        os.umask(mask)
+    found = file.stat()
+    assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (1234, 5678, 0o660)
 
 
 @pytest.mark.parametrize(
