@@ -81,13 +81,21 @@ class Plug:
         self.switched.append((now_s, closed))
 
 
+@dataclass(frozen=True)
+class Answer:
+    """A plug's pong, with the newest budget that it has taken."""
+
+    budget_ma: int | None
+
+
 @dataclass
 class Wire:
     """A connection: what is on its way, in order, each with the second it arrives. `delay_s` is that of what is sent from now on."""
 
-    down: deque[tuple[int, int]] = field(default_factory=deque)
-    up: deque[tuple[int, Sight | None]] = field(default_factory=deque)
+    down: deque[tuple[int, int | None]] = field(default_factory=deque)  # None: only the ping arrives
+    up: deque[tuple[int, Sight | Answer]] = field(default_factory=deque)
     delay_s: int = 0
+    drops: bool = False  # the budgets that are sent from now on, as a full broker may
     heard_s: int = 0
     reported: tuple[Sight, bool] | None = None
     reported_s: int = 0
@@ -104,7 +112,7 @@ class World:
         self.wires: dict[bytes, Wire] = {}
         self._step_s = step_s
         self._watch = watch
-        self._marks: dict[bytes, int] = {}  # answers still to come before the newest budget is known to be taken
+        self._marks: dict[bytes, tuple[int, int]] = {}  # the answers up to the one that must name the newest budget, and that budget
 
     @property
     def drawn_ma(self) -> int:
@@ -139,8 +147,8 @@ class World:
                 self._carry(plug, wire)
             for plug, current_ma in self.planner.plan(self.now_s):
                 wire = self.wires[plug]
-                wire.down.append((self._arrival(wire.down, wire.delay_s), current_ma))
-                self._marks[plug] = len(wire.down) + sum(answer is None for _, answer in wire.up)
+                wire.down.append((self._arrival(wire.down, wire.delay_s), None if wire.drops else current_ma))
+                self._marks[plug] = len(wire.down) + sum(isinstance(answer, Answer) for _, answer in wire.up), current_ma
             self._watch(self)
 
     def _arrival(self, queue: Iterable[tuple[int, object]], delay_s: int) -> int:
@@ -150,19 +158,21 @@ class World:
         device = self.plugs[plug]
         while wire.down and wire.down[0][0] <= self.now_s:
             _, current_ma = wire.down.popleft()
-            device.budget = current_ma, self.now_s
-            device.step(self.now_s, 0)
-            wire.up.append((self._arrival(wire.up, wire.delay_s), None))
+            if current_ma is not None:
+                device.budget = current_ma, self.now_s
+                device.step(self.now_s, 0)
+            wire.up.append((self._arrival(wire.up, wire.delay_s), Answer(device.budget[0] if device.budget else None)))
         if (device.status(self.now_s), device.is_closed) != wire.reported or self.now_s - wire.reported_s >= STATUS_EVERY_S:
             self._report(plug)
         while wire.up and wire.up[0][0] <= self.now_s:
             _, sight = wire.up.popleft()
             wire.heard_s = self.now_s
-            if sight is not None:
+            if isinstance(sight, Sight):
                 self.planner.saw(plug, sight, self.now_s)
                 continue
-            self._marks[plug] -= 1
-            if self._marks[plug] == 0:
+            left, current_ma = self._marks[plug]
+            self._marks[plug] = left - 1, current_ma
+            if left == 1 and sight.budget_ma == current_ma:
                 self.planner.taken(plug, self.now_s)
         if self.now_s - wire.heard_s >= SILENCE_S or (wire.down and self.now_s - wire.down[0][0] >= SILENCE_S):
             self.disconnect(plug)

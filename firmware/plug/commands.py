@@ -116,7 +116,7 @@ class Commands:
 
     def _ping(self, message):
         check_keys("ping", message, ("type",))
-        return ({"type": "pong"},)
+        return ({"type": "pong", "budget_ma": self._session.budget_ma},)
 
     def _greet(self, message):
         check_keys("greet", message, ("type",))

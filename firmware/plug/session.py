@@ -69,7 +69,7 @@ class Session:
         self._changed = changed
         self._nonce = 0
         self._nonce_at = 0
-        self._budget_ma = None  # None: never told
+        self.budget_ma = None  # the newest, also when its time is over; None: never told
         self._budget_ms = 0
         self._saved_mwh = register.total_mwh
         self.was_charging = False  # when the power went
@@ -240,7 +240,7 @@ class Session:
 
     def take_budget(self, current_ma):
         """Suspend while the site grants less than a charge needs; a grant lasts 15 minutes, then it counts as 0."""
-        self._budget_ma = current_ma
+        self.budget_ma = current_ma
         self._budget_ms = self._clock.tick()
 
     def forget_offer(self):
@@ -357,9 +357,9 @@ class Session:
         self._changed()
 
     def _has_budget(self):
-        if self._budget_ma is None:
+        if self.budget_ma is None:
             return not self._terms.is_site
-        return self._budget_ma >= self._facts["continuous_ma"] and self._clock.tick() - self._budget_ms < BUDGET_LIFE_MS
+        return self.budget_ma >= self._facts["continuous_ma"] and self._clock.tick() - self._budget_ms < BUDGET_LIFE_MS
 
     async def _write(self):
         """Keep a sample every minute or 10 Wh, a receipt every 5 minutes or 250 Wh, while there is anything new."""

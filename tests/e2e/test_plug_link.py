@@ -69,6 +69,15 @@ def test_a_plug_restarts_only_between_sessions(bench: Bench) -> None:
         bench.plug.run(1)
 
 
+def test_a_pong_names_the_newest_budget(bench: Bench) -> None:
+    for current_ma in (None, 10_000, 0):
+        if current_ma is not None:
+            bench.send(type="budget", current_ma=current_ma)
+        bench.send(type="ping")
+        bench.plug.run(0.5)
+        assert bench.expect("pong")["budget_ma"] == current_ma
+
+
 def test_a_plug_tells_its_health(bench: Bench) -> None:
     before = bench.expect("health")
     bench.refusal(type="format_flash")

@@ -114,6 +114,14 @@ class DriverFolder:
             }
         )
 
+    def add_opened(self, sessions: Iterable[Session]) -> None:
+        """Keep sessions whose locks were opened, as the chain shows: also two of one key, where somebody else paid for an earlier voucher of it."""
+        found = list(sessions)
+        for session in found:
+            self.add_session(session)
+        for session in found:
+            self.mark_locking(session)
+
     def unlocked_keys(self, plug: bytes | None) -> dict[int, bytes]:
         """Return index and address of the keys that no lock was sent for: handed out, or shown to this plug alone (None: to any), oldest first."""
         shown: dict[int, bytes] = {}

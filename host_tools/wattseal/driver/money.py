@@ -103,6 +103,13 @@ def refund(chain: Chain, session: Session, key: bytes) -> None:
     gateway.submit(call_data("refund", session.voucher))
 
 
+def is_over(chain: Chain, session: Session) -> bool:
+    """Return whether it is proven that no lock of a session is open, and that none can be opened any more. Raises GatewayError."""
+    gateway = Gateway(chain, session.contract)
+    status = gateway.session_state(session.id).status
+    return status == STATUS_CLOSED or (status == STATUS_NONE and gateway.head_timestamp() > session.voucher.issuedAt + START_WINDOW_S)
+
+
 def withdraw(chain: Chain, contract: bytes, key: bytes, receiver: bytes, payer: bytes | None, say: Callable[[str], None]) -> None:
     """Send all money of a session's key (32 bytes), in the contract and at its address, to a receiver (20 bytes); `say` is told each step.
 

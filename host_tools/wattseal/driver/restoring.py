@@ -1,7 +1,7 @@
 """Finding a restored wallet's sessions: every `Opened` event of the contract is asked for, and no address of the wallet is named.
 
 The transactions that opened the sessions found are then asked for, so the servers learn that those belong together. That no event is left out
-is the servers' word; a session that is found is not: its voucher hashes to its id, and its state is proven later.
+is the servers' word; a session that is found is not: its voucher hashes to its id, and one that could still be opened is proven to have been.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,12 +14,13 @@ from wattseal.driver.contents import Session
 from wattseal.driver.seed import AHEAD, FIRST_SLOT_AT, Seed, slot
 from wattseal.errors import RpcError
 from wattseal.gateway.chain import Chain
-from wattseal.gateway.contract import call_data, event_topic
+from wattseal.gateway.client import Gateway
+from wattseal.gateway.contract import STATUS_NONE, call_data, event_topic
 from wattseal.gateway.rpc import data, elements, field, quantity, to_hex
 from wattseal.protocol import signatures
 from wattseal.protocol.eip712 import domain_separator
 from wattseal.protocol.messages import Voucher
-from wattseal.protocol.typed_data import TYPES
+from wattseal.protocol.typed_data import START_WINDOW_S, TYPES
 
 WINDOW_BLOCKS = 10_000  # what most providers allow in one query
 _NO_VOUCHER = Voucher(bytes(20), bytes(20), bytes(20), bytes(20), 0, 0, 0, 0, 0, 0, 0, 0)
@@ -78,7 +79,10 @@ def _session(chain: Chain, contract: bytes, seed: Seed, index: int, session: byt
     fields: dict[str, Any] = {name: bytes.fromhex(value[2:]) if isinstance(value, str) else value for name, value in zip(names, values, strict=True)}
     voucher = Voucher(**fields)
     if voucher.digest(domain_separator(chain.chain_id, contract)) != session or voucher.driver != seed.address(index):
-        return None  # nothing is signed that a server made up
+        return None
+    gateway = Gateway(chain, contract)
+    if gateway.head_timestamp() <= voucher.issuedAt + START_WINDOW_S and gateway.session_state(session).status == STATUS_NONE:
+        return None  # made up by a server: signed and kept, it would be the next one that `open` locks money for
     return Session(index, chain.chain_id, contract, voucher, signatures.sign(seed.key(index), session), None)
 
 

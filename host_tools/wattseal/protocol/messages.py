@@ -270,9 +270,10 @@ class RetiredMessage(Message):
 
 @dataclass(frozen=True)
 class Pong(Message):
-    """Answers `ping`."""
+    """Answers `ping`; `budget_ma` is the newest budget that the plug has taken since its boot, None before the first."""
 
     type = "pong"
+    budget_ma: Uint32 | None
 
 
 @dataclass(frozen=True)

@@ -280,9 +280,8 @@ class Relay:
             case Refused():
                 _log.warning("the plug refused", extra={"peer": connection.peer, "code": message.code, "why": message.message})
                 connection.declined(message)
-                self.sites.refused(connection, message)
             case Pong():
-                self.sites.answered(connection)
+                self.sites.answered(connection, message)
 
     async def quarantine(self, peer: str, error: ProtocolError, raw: bytes, plug: bytes | None) -> None:
         """Keep a refused frame with the reason, in the room of the plug (20 bytes) that has said hello."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from wattseal.errors import UnknownPlug, UnknownSession
-from wattseal.protocol.messages import Budget, Ping, Refused, Status, to_hex
+from wattseal.protocol.messages import Budget, Ping, Pong, Status, to_hex
 from wattseal.relay.links import Connection
 from wattseal.relay.sites import Planner, Sight, Site
 from wattseal.store import Store
@@ -22,7 +22,9 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class _Line:
-    """A plug's connection. A plug answers its pings in order, so what was sent before one is taken when as many pongs have come.
+    """A plug's connection. A plug answers its pings in order, so what was sent before one is taken or lost when as many pongs have come.
+
+    The pong tells which: it names the plug's newest budget.
 
     At a broker pongs to the pings of an earlier connection may come first; `stale` is how many.
     """
@@ -31,11 +33,12 @@ class _Line:
     stale: int = 0
     sends: int = 0
     pongs: int = 0
-    awaits: int | None = None  # so many pongs say that the newest budget is taken
+    awaits: int | None = None  # the pong of this number tells whether the newest budget is taken
+    current_ma: int = 0  # the newest budget
 
     async def say(self, current_ma: int) -> None:
         self.sends += 1
-        mine, self.awaits = self.sends, None
+        mine, self.awaits, self.current_ma = self.sends, None, current_ma
         await self.connection.send(Budget(current_ma))
         if mine == self.sends:
             self.awaits = self.connection.pings + 1 + self.stale
@@ -110,7 +113,7 @@ class SiteControl:
             planner.saw(connection.plug, self._sight(connection.plug, status), self._now())
             self._due.set()
 
-    def answered(self, connection: Connection) -> None:
+    def answered(self, connection: Connection, message: Pong) -> None:
         """A plug has sent a pong."""
         line = self._lines.get(connection.plug)
         if line is None or line.connection is not connection:
@@ -118,16 +121,9 @@ class SiteControl:
         line.pongs += 1
         if line.awaits is not None and line.pongs >= line.awaits:
             line.awaits = None
-            self._planner_of[connection.plug].taken(connection.plug, self._now())
-            self._due.set()
-
-    def refused(self, connection: Connection, message: Refused) -> None:
-        """A plug has refused something; a frame that it could not read may have been a budget."""
-        line = self._lines.get(connection.plug)
-        if message.code == "bad_frame" and line is not None and line.connection is connection:
-            line.sends += 1
-            line.awaits = None
-            self._planner_of[connection.plug].lost(connection.plug)
+            if message.budget_ma == line.current_ma:  # else it was lost on the way, and is sent again when its time has come
+                self._planner_of[connection.plug].taken(connection.plug, self._now())
+                self._due.set()
 
     # -- what the API asks ------------------------------------------------------------------------------------------------------------
 

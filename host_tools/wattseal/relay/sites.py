@@ -101,15 +101,10 @@ class Planner:
         self._plugs[plug].online = False
 
     def taken(self, plug: bytes, now_s: int) -> None:
-        """A plug has answered something that was sent after its newest budget: it has taken that one and all before it."""
+        """A plug has answered something that was sent after its newest budget, and names that one: nothing older can take effect any more."""
         one = self._plugs[plug]
         if one.sent_s is not None and one.taken_s is None:
             one.taken_s = now_s
-
-    def lost(self, plug: bytes) -> None:
-        """A plug has refused a frame that it could not read: it may have been its newest budget."""
-        one = self._plugs[plug]
-        one.sent_s = one.taken_s = one.seen_s = None
 
     def saw(self, plug: bytes, sight: Sight, now_s: int) -> None:
         """A plug has sent a status. It must have been made after every answer that came before it."""

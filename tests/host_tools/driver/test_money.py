@@ -4,15 +4,17 @@ import secrets
 from collections.abc import Callable
 
 import pytest
+from typer.testing import CliRunner
+from wattseal.cli.main import app
 from wattseal.driver import money, visits
 from wattseal.driver.folder import DriverFolder
 from wattseal.errors import WalletError, WattsealError
 from wattseal.gateway.client import Gateway
 from wattseal.gateway.contract import STATUS_OPEN
-from wattseal.protocol.messages import due
+from wattseal.protocol.messages import due, to_hex
 from wattseal.protocol.typed_data import GRACE_S
 
-from tests.host_tools.driver.conftest import CAP, Plug, Street
+from tests.host_tools.driver.conftest import CAP, CHAIN_ID, PASSWORD, Plug, Street
 
 
 def say(step: str) -> None:
@@ -82,6 +84,28 @@ def test_money_comes_out_of_an_address_without_coins_when_another_key_pays(
         money.withdraw(street.chain(), street.contract, folder.key(session.index), receiver, None, say)
     money.withdraw(street.chain(), street.contract, folder.key(session.index), receiver, payer, say)
     assert money.coins_at(street.chain(), receiver) > (CAP - due(session.voucher, message.receipt)) * 9 // 10
+
+
+def test_a_session_is_paid_out_only_once_nothing_more_can_come_of_its_lock(
+    street: Street, folder: DriverFolder, plug: Plug, funded_key: Callable[[], bytes], anvil: str
+) -> None:
+    never = street.arrive(folder, plug)
+    assert not money.is_over(street.chain(), never)  # it can still be opened
+    session = street.visit(folder, plug)
+    folder.close()
+    chain = ("--rpc", anvil, "--chain-id", str(CHAIN_ID), "--contract", to_hex(street.contract), "--trust-rpc")
+    environment = {"WATTSEAL_DRIVER_PASSWORD": PASSWORD, "WATTSEAL_DRIVER_WALLET": str(folder.path)}
+    receiver = to_hex(secrets.token_bytes(20))
+    done = CliRunner().invoke(app, ["driver", "withdraw", to_hex(session.id), "--to", receiver, *chain], env=environment)
+    assert "withdraw again" in done.stderr
+    with DriverFolder(folder.path) as again:
+        assert not again.is_paid_out(session)
+    message = plug.receipt(session, 100, final=True)
+    street.pass_time(message.receipt.asOf + 60)
+    street.host_settles(plug, session, message, funded_key())
+    assert money.is_over(street.chain(), session)
+    street.pass_time(never.voucher.issuedAt + 3601)
+    assert money.is_over(street.chain(), never)
 
 
 def test_nothing_to_pay_out(street: Street, folder: DriverFolder, plug: Plug) -> None:

@@ -1,12 +1,14 @@
 """A wallet that is made again from its words, with nothing but the chain."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from wattseal.driver import restoring
 from wattseal.driver.folder import DriverFolder
 from wattseal.driver.seed import AHEAD, FIRST_SLOT_AT, Seed
 from wattseal.gateway.chain import Chain
+from wattseal.gateway.contract import call_data
 from wattseal.gateway.rpc import to_hex
 from wattseal.protocol import signatures
 
@@ -78,6 +80,38 @@ def test_a_server_that_makes_a_session_up_gets_no_signature(
     found = list(restoring.sessions(chain, street.contract, seed_of(folder), near(folder), session.voucher.issuedAt - 1))
     assert (session.index, None) in found
     assert signed == []
+
+
+def test_a_server_that_makes_up_session_and_transaction_gets_no_signature(
+    street: Street, folder: DriverFolder, plug: Plug, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kept as the newest session, it would be the one that `wattseal driver open` locks money for."""
+    session = street.visit(folder, plug)
+    made_up = replace(session.voucher, host=b"\x66" * 20, plug=b"\x67" * 20)
+    chain = street.chain()
+    rpc = chain.upstreams.all[0].rpc
+    call = rpc.call
+
+    def lie(method: str, *params: object) -> object:
+        answer = call(method, *params)
+        if method == "eth_getLogs":
+            return [log | {"topics": [log["topics"][0], to_hex(made_up.digest(session.domain)), *log["topics"][2:]]} for log in answer]
+        return {"input": to_hex(call_data("open", made_up, b""))} if method == "eth_getTransactionByHash" else answer
+
+    monkeypatch.setattr(rpc, "call", lie)
+    found = list(restoring.sessions(chain, street.contract, seed_of(folder), near(folder), session.voucher.issuedAt - 1))
+    assert (session.index, None) in found
+    assert [one for _, one in found if one is not None] == []
+
+
+def test_two_opened_sessions_of_one_key_come_back(street: Street, folder: DriverFolder, new_folder: Callable[[], DriverFolder], plug: Plug) -> None:
+    first = street.arrive(folder, plug)
+    voucher = replace(first.voucher, nonce=first.voucher.nonce + 1)
+    second = replace(first, voucher=voucher, signature=signatures.sign(folder.key(first.index), voucher.digest(first.domain)))
+    restored = new_folder()
+    restored.add_opened([first, second])
+    assert all(restored.is_locking(one) for one in (first, second))
+    assert restored.sessions == [first, second]
 
 
 def test_all_addresses_up_to_now_are_looked_at() -> None:

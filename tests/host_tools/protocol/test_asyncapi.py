@@ -32,7 +32,7 @@ FROM_PLUGS: list[dict[str, Any]] = [
     m.Enrolment(ACTORS.plug, ACTORS.host, 1, "p256", bytes(64), bytes(128)).frame(),
     m.RetiredMessage(ACTORS.plug, ACTORS.other_plug, 1, bytes(65)).frame(),
     m.Refused("busy", "a session is running", None).frame(),
-    m.Pong().frame(),
+    m.Pong(None).frame(),
     m.Gone().frame(),
 ]
 FROM_RELAYS: list[dict[str, Any]] = [

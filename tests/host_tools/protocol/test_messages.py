@@ -36,7 +36,7 @@ FRAMES: list[dict[str, Any]] = [
         "signature": "0x" + "ab" * 65,
     },
     {"type": "retired", "plug": A, "successor": A, "epoch": 7, "signature": "0x" + "ab" * 65},
-    {"type": "pong"},
+    {"type": "pong", "budget_ma": None},
 ]
 PLACES = [(index, key) for index, frame in enumerate(FRAMES) for key in frame if key != "type"]
 

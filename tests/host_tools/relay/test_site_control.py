@@ -19,6 +19,7 @@ from tests.host_tools.conftest import PATIENCE_S, Actors, FakeGateway, RunningRe
 pytestmark = pytest.mark.anyio
 
 LIMIT_MA = 10_000
+PONG = {"type": "pong", "budget_ma": 0}
 
 
 class Clock:
@@ -80,7 +81,7 @@ async def test_a_withdrawal_counts_once_its_ping_is_answered_and_a_later_status_
     await plug.send(running.actors.status("idle", at=running.actors.now + 1))  # said before the answer: it may be older than the budget
     await until(lambda: running.relay.connections[running.actors.plug].status.at == running.actors.now + 1)
     assert page(running)["may_draw"]
-    await plug.send({"type": "pong"})
+    await plug.send(PONG)
     await plug.send(running.actors.status("idle"))
     await until(lambda: not page(running)["may_draw"])
 
@@ -94,10 +95,10 @@ async def test_a_pong_to_an_earlier_ping_takes_nothing(running: RunningRelay, cl
     clock.now_s += 60
     running.relay.sites.step()  # not answered yet: said again
     await plug.expect("ping")
-    await plug.send({"type": "pong"}, running.actors.status("idle", at=running.actors.now + 1))
+    await plug.send(PONG, running.actors.status("idle", at=running.actors.now + 1))
     await until(lambda: running.relay.connections[running.actors.plug].status.at == running.actors.now + 1)
     assert page(running)["may_draw"]
-    await plug.send({"type": "pong"}, running.actors.status("idle"))
+    await plug.send(PONG, running.actors.status("idle"))
     await until(lambda: not page(running)["may_draw"])
 
 
@@ -115,23 +116,30 @@ async def test_a_pong_to_a_ping_of_an_earlier_connection_takes_nothing(running: 
     running.relay.sites.step()
     for _ in range(2):
         await plug.expect("ping")
-    await plug.send({"type": "pong"}, actors.status("idle", at=actors.now + 1))
+    await plug.send(PONG, actors.status("idle", at=actors.now + 1))
     await until(lambda: running.relay.connections[actors.plug].status.at == actors.now + 1)
     assert page(running)["may_draw"]
-    await plug.send({"type": "pong"}, actors.status("idle"))
+    await plug.send(PONG, actors.status("idle"))
     await until(lambda: not page(running)["may_draw"])
 
 
-async def test_a_frame_that_the_plug_could_not_read_is_sent_again(running: RunningRelay) -> None:
+async def test_a_pong_that_names_another_budget_takes_nothing(running: RunningRelay, clock: Clock) -> None:
+    """A broker whose queue was full has dropped the budget and delivered the ping behind it."""
     plug = await running.connect()
     await plug.send(running.actors.status("idle"))
     await until(lambda: running.relay.connections[running.actors.plug].status is not None)
     running.relay.sites.step()
     await plug.expect("ping")
-    await plug.send({"type": "refused", "code": "bad_frame", "message": "", "session": None}, {"type": "pong"}, running.actors.status("charging"))
-    await until(lambda: running.relay.connections[running.actors.plug].status.state == "charging")
-    running.relay.sites.step()
-    await plug.expect("budget")
+    for number, before in enumerate((LIMIT_MA, None), 1):
+        await plug.send(PONG | {"budget_ma": before}, running.actors.status("suspended", at=running.actors.now + number))
+        await until(lambda at=running.actors.now + number: running.relay.connections[running.actors.plug].status.at == at)
+        assert page(running)["may_draw"]
+        clock.now_s += 60
+        running.relay.sites.step()
+        assert (await plug.expect("budget"))["current_ma"] == 0
+        await plug.expect("ping")
+    await plug.send(PONG, running.actors.status("idle"))
+    await until(lambda: not page(running)["may_draw"])
 
 
 async def test_an_older_connection_that_ends_late_changes_nothing(running: RunningRelay) -> None:
@@ -174,7 +182,7 @@ async def test_two_plugs_take_turns(running: RunningRelay, clock: Clock) -> None
     assert [(await plug.expect("budget"))["current_ma"] for plug in plugs] == [LIMIT_MA, 0]
     for plug in plugs:
         await plug.expect("ping")
-        await plug.send({"type": "pong"})
+        await plug.send(PONG)
     await plugs[0].send(actors.status("charging"))
     await until(lambda: running.relay.connections[actors.plug].status.state == "charging")
     clock.now_s += TURN_S + 1
@@ -183,7 +191,7 @@ async def test_two_plugs_take_turns(running: RunningRelay, clock: Clock) -> None
     running.relay.sites.step()
     assert (await plugs[0].expect("budget"))["current_ma"] == 0
     await plugs[0].expect("ping")
-    await plugs[0].send({"type": "pong"}, actors.status("suspended"))
+    await plugs[0].send(PONG, actors.status("suspended"))
     await until(lambda: not page(running)["may_draw"])
     running.relay.sites.step()
     assert (await plugs[1].expect("budget"))["current_ma"] == LIMIT_MA

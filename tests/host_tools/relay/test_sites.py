@@ -8,7 +8,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from wattseal.relay.sites import PAUSE_S, RENEW_S, TURN_S, Planner, Sight, Site
+from wattseal.relay.sites import PAUSE_S, RENEW_S, TURN_S, USELESS_S, Planner, Sight, Site
 
 from tests.site_world import LIFE_S, MIN_OFF_S, MIN_ON_S, SILENCE_S, Plug, World, flap
 
@@ -217,29 +217,23 @@ def test_a_withdrawal_that_was_lost_is_sent_again() -> None:
     assert closed(site) == [1]
 
 
-def test_a_frame_that_came_damaged_is_not_taken_for_taken() -> None:
-    site = Site("garage", 10_000, 0, dict.fromkeys(ids(2), 10000))
-    planner = Planner(site, 0)
-    one, other = ids(2)
-    is_on, is_off = Sight(True, True, False), Sight(True, False, True)
-    now_s = UNKNOWN_S
-    for plug in (one, other):
-        planner.connected(plug, now_s)
-        planner.saw(plug, is_off, now_s)
-    assert planner.plan(now_s) == [(one, 10_000), (other, 0)]
-    planner.taken(one, now_s)
-    planner.saw(one, is_on, now_s)
-    now_s += TURN_S + 5
-    assert (one, 0) in planner.plan(now_s)
-    planner.lost(one)
-    planner.taken(one, now_s)
-    planner.saw(one, is_off, now_s)
-    now_s += 5
-    assert planner.plan(now_s) == [(one, 0)]
-    planner.taken(one, now_s)
-    assert planner.plan(now_s) == []
-    planner.saw(one, is_off, now_s)
-    assert planner.plan(now_s) == [(other, 10_000)]
+def test_a_withdrawal_that_a_full_broker_drops_frees_nothing_and_is_sent_again() -> None:
+    site = world([10_000] * 2, breaker_ma=10_000)
+    one, _ = site.plugs
+    site.plugs[one].allowed = False  # open contacts, and a grant of no use
+    want(site)
+    site.run(30)
+    site.wires[one].drops = True
+    site.run(USELESS_S)
+    assert not site.planner.page(one, site.now_s)["granted"]
+    site.run(120)  # a status comes
+    assert closed(site) == []
+    site.plugs[one].allowed = True
+    site.run(30)
+    assert closed(site) == [0]
+    site.wires[one].drops = False
+    site.run(MIN_ON_S + 2 * RENEW_S)
+    assert closed(site) == [1]
 
 
 def test_a_relay_that_starts_again_grants_nothing_that_may_be_taken() -> None:
@@ -351,6 +345,12 @@ class Sites(RuleBasedStateMachine):
     def fail(self, seed: int) -> None:
         flap(self.world, Random(seed))
 
+    @rule(number=st.integers(0, 4), drops=st.booleans())
+    def fill_the_broker(self, number: int, drops: bool) -> None:
+        wire = self.world.wires.get(self.id(number))
+        if wire is not None:
+            wire.drops = drops
+
     @rule(number=st.integers(0, 4))
     def connect(self, number: int) -> None:
         if self.id(number) not in self.world.wires:
@@ -374,7 +374,7 @@ class Sites(RuleBasedStateMachine):
             plug.allowed = plug.wants = True
             plug.energy_mj = PLENTY_MJ
         for wire in world.wires.values():
-            wire.delay_s = 0
+            wire.delay_s, wire.drops = 0, False
         world.run(SILENCE_S)
         world.connect(*(plug for plug in world.plugs if plug not in world.wires))
         before = [plug.delivered_mj for plug in world.plugs.values()]

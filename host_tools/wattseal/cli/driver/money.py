@@ -134,7 +134,11 @@ def withdraw(
         folder.add_receiver(owner, receiver)
         paid_by = None if payer is None else payer_key(payer, payer_password_file)
         with console().status("paying out") as status:
-            money.withdraw(chain.connect(), chain.contract, folder.key(index), receiver, paid_by, lambda step: status.update(f"paying out: {step}"))
-        if chosen is not None:
+            connected = chain.connect()
+            is_over = chosen is None or money.is_over(connected, chosen)  # looked up first: what is credited later is not paid out now
+            money.withdraw(connected, chain.contract, folder.key(index), receiver, paid_by, lambda step: status.update(f"paying out: {step}"))
+        if chosen is not None and is_over:
             folder.mark_paid_out(chosen)
     typer.echo(f"paid out to {to}")
+    if not is_over:
+        typer.echo("The session's lock is open, or can be opened still: withdraw again once it is closed. See `wattseal driver show`", err=True)

@@ -72,12 +72,9 @@ def restore(
         found = list(restoring.sessions(chain.connect(), chain.contract, seed, own, first))
     last = max([index for index, _ in found], default=-1)
     with DriverFolder.create(wallet.expanduser(), seed, password, restored=True, found=last) as folder:
-        for index, session in sorted(found, key=lambda one: one[0]):
-            if session is not None:
-                folder.add_session(session)
-                folder.mark_locking(session)
-            else:
-                console().print(f"index {index} has a session whose voucher is not in the transaction that opened it")
+        folder.add_opened(sorted((session for _, session in found if session is not None), key=lambda one: one.voucher.issuedAt))
+        for index in (index for index, session in found if session is None):
+            console().print(f"index {index} has a session whose voucher is not in the transaction that opened it, or that is not proven")
         for one in funded:
             folder.add_reserved(own[one], one)
     typer.echo(f"{len(found)} sessions found; the wallet is in {wallet.expanduser()}. Next: `wattseal driver status`")

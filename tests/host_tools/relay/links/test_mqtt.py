@@ -114,7 +114,7 @@ async def test_another_chain_is_refused_and_may_be_corrected(at_broker: MqttRela
 async def test_a_topic_that_is_none_of_ours_is_quarantined(at_broker: MqttRelay, topic: str) -> None:
     plug = await at_broker.connect()
     wrong = topic.format(plug=plug.plug.hex(), shard=plug.plug.hex()[:2])
-    await plug.send_raw(b'{"type":"pong"}', wrong)
+    await plug.send_raw(b'{"type":"pong","budget_ma":null}', wrong)
     await plug.send_raw(b"x" * 5000, "wattseal/1/" + "y" * 60_000 + "/z/up")
     await plug.send_raw(b"rubbish")
     await plug.expect("refused")
@@ -213,7 +213,7 @@ class TestSilence:
         plug = await at_broker.connect()
         for _ in range(10):
             await plug.expect("ping")
-            await plug.send({"type": "pong"})
+            await plug.send({"type": "pong", "budget_ma": None})
         assert at_broker.relay.connections
 
     async def test_each_plug_starts_over_now_and_then(self, at_broker: MqttRelay, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,7 +229,7 @@ class TestSilence:
         monkeypatch.setattr(pace, "BURST", 5)
         plug = await at_broker.connect()
         for _ in range(10):
-            await plug.send({"type": "pong"})
+            await plug.send({"type": "pong", "budget_ma": None})
         assert (await plug.expect("refused"))["code"] == "too_fast"
         assert "greet" not in [message["type"] for message in plug.heard]
         monkeypatch.setattr(pace, "MESSAGES_PER_S", 1000)

@@ -119,7 +119,7 @@ async def test_a_flood_does_not_delay_the_others(at_broker: MqttRelay, others: C
     monkeypatch.setattr(at_broker.relay, "received", counted)
     # All of it as if in one read from the broker's socket, the flood first.
     for _ in range(2 * mqtt.PLUG_INBOX if is_flooded else 0):
-        at_broker.link._receive(loud.topic("up"), b'{"type":"pong"}', False)
+        at_broker.link._receive(loud.topic("up"), b'{"type":"pong","budget_ma":null}', False)
     for plug, receipt in receipts:
         at_broker.link._receive(f"wattseal/1/{plug.hex()[:2]}/{plug.hex()}/up", json.dumps(receipt).encode(), False)
     await others.all_hear("ack", others.plugs)
@@ -136,7 +136,7 @@ async def test_what_one_plug_sends_too_fast_is_refused_once_and_never_acknowledg
     session = await at_broker.charge(plug)
     excess = 200
     receipt = at_broker.actors.receipt_message(session, 1).frame()
-    await asyncio.gather(*(plug.send({"type": "pong"}) for _ in range(pace.BURST + excess)))
+    await asyncio.gather(*(plug.send({"type": "pong", "budget_ma": None}) for _ in range(pace.BURST + excess)))
     await until(lambda: at_broker.link.dropped >= excess)
     await plug.send(receipt)
     await until(lambda: at_broker.link._waiting == 0)

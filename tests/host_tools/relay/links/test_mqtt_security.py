@@ -65,7 +65,7 @@ async def test_a_plug_speaks_and_hears_on_its_own_topics_only(guarded: Guarded, 
     other = await relay.connect(actors.other_plug, **guarded.plug_options(actors.other_plug))
     for topic in ("#", "wattseal/+/+/+/up", "wattseal/1/+/+/down", other.topic("down")):
         await plug.client.subscribe(topic)  # granted by Mosquitto, and then nothing comes
-    await plug.send({"type": "pong"})
+    await plug.send({"type": "pong", "budget_ma": None})
     for topic in (other.topic("up"), other.topic("down")):
         await plug.send_raw(b"rubbish", topic)
     await other.send({"type": "rubbish"})

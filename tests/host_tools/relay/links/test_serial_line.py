@@ -129,7 +129,7 @@ async def test_what_the_console_prints_is_skipped_and_counted(desk: Desk) -> Non
 
 async def test_a_damaged_frame_is_refused_by_name(desk: Desk) -> None:
     await desk.connect()
-    await desk.cable.write(framing.encode({"type": "pong"}).replace(b"pong", b"pung"))
+    await desk.cable.write(framing.encode({"type": "pong", "budget_ma": None}).replace(b"pong", b"pung"))
     assert (await desk.cable.expect("refused"))["code"] == "bad_frame"
     assert [entry.peer for entry in desk.store.quarantined()] == [f"serial:{desk.cable.path}"]
     await desk.deliver(1)

@@ -61,7 +61,7 @@ async def test_a_second_hello_is_refused(running: RunningRelay) -> None:
         (b"00000000 {}\n", "bad_frame"),
         (b"\n", "bad_frame"),
         (b"x" * 10_000 + b"\n", "bad_frame"),
-        (framing.encode({"type": "pong"}).replace(b"pong", b"ping"), "bad_frame"),
+        (framing.encode({"type": "pong", "budget_ma": None}).replace(b"pong", b"ping"), "bad_frame"),
         (framing.encode({"type": "reboot"}), "unknown_type"),
         (framing.encode({"type": "pong", "x": 1}), "malformed"),
         (framing.encode({"type": "offer", "nonce": -1, "issued_at": 0}), "malformed"),
@@ -150,7 +150,7 @@ class TestSilence:
         async with asyncio.timeout(10):
             for _ in range(10):
                 await plug.expect("ping")
-                await plug.send({"type": "pong"})
+                await plug.send({"type": "pong", "budget_ma": None})
         assert running.relay.connections
 
     async def test_who_says_no_hello_is_closed(self, running: RunningRelay) -> None:
