@@ -369,6 +369,39 @@ def test_a_refused_transaction_does_not_block_the_key(sender, monkeypatch):
     assert sender.submitter.submit(RECEIVER, b"", 4).transaction.number("nonce") == 0
 
 
+def test_what_no_server_takes_gets_no_dearer(sender, monkeypatch):
+    """The key has no money for days: afterwards the same transaction is sent for what gas costs, and the log has not grown by each try."""
+    with monkeypatch.context() as patch:
+        answering(sender.submitter, patch, eth_sendRawTransaction=RpcError("insufficient funds for gas * price + value", -32003))
+        for _ in range(5):
+            with pytest.raises(SubmissionError, match="insufficient funds"):
+                sender.send()
+            sender.now += 600
+            sender.advance()
+        answering(sender.restart(), patch, eth_sendRawTransaction=RpcError("insufficient funds for gas * price + value", -32003))
+        for _ in range(3):
+            sender.now += 600
+            sender.advance()
+    ((_, raw, _),) = sender.log.unfinished_transactions(sender.address)
+    assert sender.send().raw == raw
+    assert sender.included() == [decode(raw).hash]
+
+
+def test_no_server_drives_the_tip_above_its_ceiling(sender, manual_mining, monkeypatch):
+    """One that wants more and more, or keeps what it was given, gets no more than what an honest block builder does."""
+    submitter = sender.restart(Limits(max_tip_wei=2 * 10**9, resend_s=0.0))
+    with monkeypatch.context() as patch:
+        answering(submitter, patch, eth_sendRawTransaction=RpcError("transaction underpriced", -32000))
+        with pytest.raises(SubmissionError, match="2000000000 of it as a tip"):
+            sender.send()
+    for _ in range(20):
+        sender.now += 60
+        sender.advance()
+    attempts = [decode(raw) for _, raw, _ in sender.log.unfinished_transactions(sender.address)]
+    assert max(attempt.number("maxPriorityFeePerGas") for attempt in attempts) <= 2 * 10**9
+    assert {attempts[-1].hash} == sender.pooled()
+
+
 @pytest.mark.parametrize("answer", ["nonce too low", "already known"])
 def test_answers_that_are_no_failure(sender, manual_mining, monkeypatch, answer):
     with monkeypatch.context() as patch:
