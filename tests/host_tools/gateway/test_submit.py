@@ -426,6 +426,23 @@ def test_a_server_that_wants_more(sender, manual_mining, monkeypatch, answer):
     assert len(sender.log.unfinished_transactions(sender.address)) == 3
 
 
+@pytest.mark.parametrize("number", ["0x1", "latest"])
+def test_one_server_that_names_a_block_of_nowhere(sender, manual_mining, monkeypatch, number):
+    """It says so of every transaction, also of one that is in no block and has to be sent again."""
+    submitter = sender.restart(Limits(), trusting(sender.url, sender.url))
+    named = hex(sender.head().number) if number == "latest" else number
+    answering(submitter, monkeypatch, eth_getTransactionReceipt={"blockNumber": named, "blockHash": to_hex(b"\x66" * 32)})
+    first = sender.send().transaction
+    sender.rpc.call("anvil_dropTransaction", to_hex(first.hash))
+    assert [signed.transaction.hash for signed in submitter.still_waiting()] == [first.hash]
+    sender.now += 60
+    sender.advance()
+    (second,) = sender.pooled()
+    assert second != first.hash
+    sender.mine()
+    assert sender.included() == [second]
+
+
 def test_no_server_answers(sender, manual_mining, monkeypatch):
     with monkeypatch.context() as patch:
         answering(sender.submitter, patch, eth_sendRawTransaction=RpcError("no answer"))
