@@ -10,7 +10,7 @@ from wattseal.errors import ProofError
 if TYPE_CHECKING:
     from wattseal.gateway.connect import ChainSettings
 
-RPC_HELP = "JSON-RPC server to ask, http://...; several are asked in this order; one that is caught lying is not asked again."
+RPC_HELP = "JSON-RPC server to ask, http://...; several are asked in this order; one that is caught lying is asked only where no other answers."
 
 ChainId = Annotated[int, typer.Option(min=1, help="Chain id; a server of another chain is not used.")]
 Beacon = Annotated[list[str] | None, typer.Option(help="Beacon node, http://...: follow the sync committee, and take no server's word for headers.")]

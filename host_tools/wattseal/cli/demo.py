@@ -88,4 +88,4 @@ def _show_refusal(console: "Console", replay: "Replay", alone: bool) -> None:
     refusal = replay.refusal()
     if alone:
         raise ProofError(f"{refusal}. The relay has no other upstream, so it believes nothing and counts nothing as paid; give it another --rpc")
-    console.print(f"{refusal}. It is not asked again; the next upstream is.", soft_wrap=True, highlight=False)
+    console.print(f"{refusal}. The next upstream is asked instead.", soft_wrap=True, highlight=False)

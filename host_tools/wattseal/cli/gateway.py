@@ -48,8 +48,8 @@ def gateway(
 ) -> None:
     """Serve Ethereum JSON-RPC whose answers are proven against block headers.
 
-    A server whose answer does not agree with its proof is named in the log and not asked again. What every answer rests on stands
-    beside its result, in `restsOn`: one of --beacon, --simulated-beacon and --trust-rpc says what vouches for headers.
+    A server whose answer does not agree with its proof is named in the log, and asked only where no other answers. What every answer rests
+    on stands beside its result, in `restsOn`: one of --beacon, --simulated-beacon and --trust-rpc says what vouches for headers.
 
     A table on stderr shows the servers. When it listens, one line of JSON goes to stdout: {"ready": true, "listen": "127.0.0.1:8547"}.
     SIGTERM or SIGINT stop it in order.

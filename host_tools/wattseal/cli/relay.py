@@ -82,7 +82,7 @@ def relay(config: Path | None, **options: Any) -> None:
     """Take receipts from plugs, verify, store and acknowledge them, and have them paid.
 
     What the chain's servers say is believed only with its proof; one of --beacon, --simulated-beacon and --trust-rpc says what vouches
-    for headers. A server that is caught lying is named in the log and not asked again.
+    for headers. A server that is caught lying is named in the log, and asked only where no other answers.
 
     Each option may also be a key of the file that --config names, and a variable: --chain-id is chain_id there and WATTSEAL_RELAY_CHAIN_ID.
     An option goes before a variable, a variable before the file. `wattseal config check FILE` says what is wrong with one.

@@ -101,17 +101,24 @@ class Chain:
         return self.upstreams.ask(lambda rpc: _receipts(rpc, block))
 
     def find_transaction(self, tx_hash: bytes) -> tuple[Block, int] | None:
-        """Return the proven block that holds a transaction and its place there, None where every upstream says that no block does.
+        """Return the proven block that holds a transaction and its place there, None where no upstream shows one and one says that no block does.
 
         None is the upstreams' word: that a transaction is nowhere cannot be proven. Raises RpcError, ProofError.
         """
         error: GatewayError | None = None
+        denied = False
         head = self.headers.latest()
         for upstream, place in self.upstreams.each(lambda rpc: _where(rpc, tx_hash)):
             if place is None or place[0] > head.number:
-                continue  # in no block, or in one that nobody vouches for yet
+                denied = True  # in no block, or in one that nobody vouches for yet
+                continue
             number, block_hash = place
-            if self.headers.by_number(number).hash != block_hash:
+            try:
+                canonical = self.headers.by_number(number).hash == block_hash
+            except RpcError as too_old:
+                error = too_old
+                continue
+            if not canonical:
                 error = RpcError(
                     f"{upstream.name} sees transaction {to_hex(tx_hash)} in {to_hex(block_hash)}, not block {number} of the chain; ask again"
                 )
@@ -121,7 +128,7 @@ class Chain:
                 if transaction.hash == tx_hash:
                     return block, index
             error = self.upstreams.caught(upstream, f"transaction {to_hex(tx_hash)} is not in block {number}, where it is said to be")
-        if error is not None:
+        if error is not None and not denied:  # else one server that names a block of nowhere could have all others wait for ever
             raise error
         return None
 

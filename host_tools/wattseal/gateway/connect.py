@@ -84,4 +84,4 @@ class _NotKept(StoreFile):
 
 
 def _log_lie(upstream: Upstream) -> None:
-    _log.error("an upstream was caught lying and is not asked again", extra={"upstream": upstream.name, "lie": upstream.lie})
+    _log.error("an upstream was caught lying and is asked only where no other answers", extra={"upstream": upstream.name, "lie": upstream.lie})

@@ -160,6 +160,10 @@ class Settlements:
                 return Sent(waiting[session])
             if key in paid:
                 raise SubmissionError(f"session {to_hex(session)}: a transaction that the servers took for good did not settle it; wait")
+            if head.timestamp > claim.voucher.validUntil + GRACE_S:
+                raise SettlementRefused(
+                    f"session {to_hex(session)}: the time for claims ended at {claim.voucher.validUntil + GRACE_S}; it is too late"
+                )
             return None
         known = self._remembered.get(key)
         if known is None or self._undone(known):

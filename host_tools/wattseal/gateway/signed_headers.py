@@ -4,7 +4,7 @@ import threading
 import time
 from itertools import islice
 
-from wattseal.errors import ConfigError, ProofError, RpcError
+from wattseal.errors import ConfigError, ProofError, RpcError, TimeUp, WattsealError
 from wattseal.gateway import proofs
 from wattseal.gateway.consensus.containers import LightClientHeader
 from wattseal.gateway.consensus.execution import execution_header
@@ -38,6 +38,7 @@ class SyncCommitteeHeaders:
         self._timeout_s = timeout_s
         self._lock = threading.Lock()
         self._asked_at = float("-inf")
+        self._trouble: WattsealError | None = None  # what came of asking
 
     def latest(self) -> Header:
         """Return the newest signed header; it may still be replaced. Raises GatewayError."""
@@ -92,6 +93,15 @@ class SyncCommitteeHeaders:
         with held(self._lock):
             now = self._client.clock()
             if abs(now - self._asked_at) >= min(1.0, network.seconds_per_slot / 4):
-                self._asked_at = now
-                self._client.advance()
+                self._asked_at, self._trouble = now, None
+                try:
+                    self._client.advance()
+                except TimeUp:  # of this question only
+                    self._asked_at = float("-inf")
+                    raise
+                except WattsealError as error:
+                    self._trouble = error
+                    raise
+            elif self._trouble is not None:  # else the next to ask would get a head that may be hours old
+                raise self._trouble.with_traceback(None)
             return self._client.finalized_header if final else self._client.optimistic_header

@@ -110,7 +110,7 @@ class Submitter:
             nonce = self._nonce(head)
             self._advanced_at = time.monotonic()
             for number, attempts in _by_nonce(unfinished).items():
-                if number >= nonce:
+                if number >= nonce and number not in self._refused:  # what no server takes gets no dearer by waiting
                     self._push(head, attempts)
             if unfinished[0].nonce < nonce:
                 self._finish(head, nonce)
@@ -156,11 +156,14 @@ class Submitter:
             nonce = self._nonce(head)
             gas = estimate_gas(self._chain, self.address, to, call, value)
             fee, tip = suggested_fees(self._chain, head, self._limits)
-            for refused in self._unfinished():
-                if refused.nonce == nonce:  # should a server have kept it after all, this must be able to take its place
-                    fee = max(fee, dearer(refused.transaction.number("maxFeePerGas")))
-                    tip = max(tip, dearer(refused.transaction.number("maxPriorityFeePerGas")))
             self._advanced_at = time.monotonic()
+            for refused in self._unfinished():  # as it is where it still offers enough, else the log would grow with every try
+                kept = refused.transaction
+                enough = kept.number("gas") >= gas and 2 * kept.number("maxFeePerGas") >= fee
+                if refused.nonce == nonce and enough and _does(kept, to, call, value):
+                    with suppress(TooCheap):
+                        self._broadcast(refused)
+                        return refused
             return self._sign_and_send(nonce, gas, to, call, value, fee, tip)
 
     # -- asked by who does one thing --------------------------------------------------------------------------------------------------
@@ -258,7 +261,8 @@ class Submitter:
             self._waits_since[newest.nonce] = self._clock()
             self._sent_at.pop(transaction.hash, None)
             _log.warning("a transaction is in no block any more", extra={"transaction": to_hex(transaction.hash), "nonce": newest.nonce})
-        stuck = not 0 <= self._clock() - self._waits_since.get(newest.nonce, newest.signed_at) < self._limits.stuck_s
+        waits = not 0 <= self._clock() - self._waits_since.get(newest.nonce, newest.signed_at) < self._limits.stuck_s
+        stuck = waits and transaction.hash in self._sent_at  # what no server has had yet waits for nobody
         try:
             if not stuck and time.monotonic() - self._sent_at.get(transaction.hash, float("-inf")) >= self._limits.resend_s:
                 with suppress(TooCheap):
@@ -271,12 +275,17 @@ class Submitter:
             _log.warning("a transaction is not sent", extra={"transaction": to_hex(transaction.hash), "code": error.code, "why": str(error)})
 
     def _replace(self, head: Header, nonce: int, stuck: Transaction) -> None:
-        """Send the same call again for at least an eighth more of both fees; where that is above the ceiling, only send it again."""
+        """Send the same call again for at least an eighth more of both fees; where that is above the ceilings, only send it again.
+
+        A tip goes above its own where the base fee, which is proven, has outgrown the fee: no server can bring that about by keeping a transaction.
+        """
         fee, tip = dearer(stuck.number("maxFeePerGas")), dearer(stuck.number("maxPriorityFeePerGas"))
         base_fee = next_base_fee(self._chain.known.full(head.hash))
         fee = max(fee, min(2 * base_fee + tip, self._limits.max_fee_wei))
         self._waits_since[nonce] = self._clock()
-        if fee > self._limits.max_fee_wei:
+        outgrown = stuck.number("maxFeePerGas") < base_fee + stuck.number("maxPriorityFeePerGas")
+        if fee > self._limits.max_fee_wei or (tip > self._limits.max_tip_wei and not outgrown):
+            self._sent_at.pop(stuck.hash, None)
             return
         self._sign_and_send(nonce, stuck.number("gas"), stuck.to, stuck.call, stuck.number("value"), fee, tip)
 
@@ -291,8 +300,9 @@ class Submitter:
                 self._broadcast(signed)
             except TooCheap as error:
                 fee, tip = dearer(fee), dearer(tip)
-                if fee > self._limits.max_fee_wei:
-                    raise SubmissionError(f"the servers want more for gas than {self._limits.max_fee_wei} wei: {error}; wait") from error
+                if fee > self._limits.max_fee_wei or tip > self._limits.max_tip_wei:
+                    most = f"{self._limits.max_fee_wei} wei, {self._limits.max_tip_wei} of it as a tip"
+                    raise SubmissionError(f"the servers want more for gas than {most}: {error}; wait") from error
             else:
                 return signed
 

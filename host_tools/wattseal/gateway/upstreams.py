@@ -1,4 +1,4 @@
-"""Several JSON-RPC servers as one: the next is asked where one fails, and one whose answer is proven wrong is named and not asked again."""
+"""Several JSON-RPC servers as one: the next is asked where one fails; one whose answer is proven wrong is named, and asked last."""
 
 import threading
 import time
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from wattseal.errors import ConfigError, ProofError, RpcError
+from wattseal.errors import ConfigError, ProofError, RpcError, TimeUp
 from wattseal.gateway.header import TrustedRpcHeaders
 from wattseal.gateway.known_headers import KnownHeaders
 from wattseal.gateway.rpc import Rpc, quantity
@@ -14,14 +14,17 @@ from wattseal.gateway.types import Header
 
 _Answer = TypeVar("_Answer")
 
-# How long a server that did not answer is asked last, at first and at most.
+# How long a server that did not answer in time is asked last, at first and at most.
 FIRST_REST_S = 1.0
 LONGEST_REST_S = 60.0
+# How long one that was caught lying is not asked at all. An honest one that was in the middle of a block may be all that a home has.
+FIRST_LIE_REST_S = 60.0
+LONGEST_LIE_REST_S = 3600.0
 
 
 @dataclass
 class Upstream:
-    """One server and what was seen of it. `lie` is why it was dropped, None while it is asked."""
+    """One server and what was seen of it. `lie` is the first for which it was dropped, None where there was none."""
 
     rpc: Rpc
     headers: TrustedRpcHeaders
@@ -49,6 +52,7 @@ class Upstreams:
             raise ConfigError("no JSON-RPC server is given; give at least one")
         rpcs = [Rpc(url, timeout_s) for url in urls]
         self.chain_id = chain_id
+        self._timeout_s = timeout_s
         self.all = [Upstream(rpc, TrustedRpcHeaders(rpc, chain_id)) for rpc in rpcs]
         self.known = KnownHeaders(self)
         self._on_lie = on_lie
@@ -57,7 +61,8 @@ class Upstreams:
     def ask(self, question: Callable[[Rpc], _Answer]) -> _Answer:
         """Return the first answer. `question` asks one server and checks the proof.
 
-        A second ProofError in a row drops the server, an RpcError rests it. Raises the last error when none of the servers is left to ask.
+        A second ProofError in a row drops the server, an RpcError rests it, as does an answer that took longer than `timeout_s`.
+        Raises the last error when none of the servers is left to ask.
         """
         return self.ask_upstream(lambda upstream: question(upstream.rpc))
 
@@ -76,7 +81,7 @@ class Upstreams:
         errors: list[RpcError | ProofError] = []
         answered = False
         for upstream in self._in_order():
-            if answered and upstream.rests_until > time.monotonic():
+            if answered and (upstream.lie is not None or upstream.rests_until > time.monotonic()):
                 continue
             try:
                 answer = self._ask_one(upstream, lambda asked: question(asked.rpc))
@@ -90,24 +95,31 @@ class Upstreams:
             raise next((e for e in errors if isinstance(e, RpcError) and e.rpc_code is not None), errors[0] if errors else self._all_dropped())
 
     def caught(self, upstream: Upstream, lie: str) -> ProofError:
-        """Drop a server whose answer another proof contradicts; return the error that says so."""
+        """Drop a server whose answer another proof contradicts; return the error that says so. It comes back where no other answers, after a rest."""
         with self._lock:
             first = upstream.lie is None
             upstream.lies += 1
             upstream.lie = upstream.lie or lie
+            upstream.rests_until = time.monotonic() + min(FIRST_LIE_REST_S * 2 ** min(upstream.lies - 1, 10), LONGEST_LIE_REST_S)
         if first:
             self._on_lie(upstream)
         return ProofError(f"upstream {upstream.name} was caught lying: {lie}")
 
     def _all_dropped(self) -> ProofError:
         lies = "; ".join(f"{upstream.name}: {upstream.lie}" for upstream in self.all)
-        return ProofError(f"every upstream was caught lying ({lies}); give another --rpc and start again")
+        rest_s = min(upstream.rests_until for upstream in self.all) - time.monotonic()
+        return ProofError(
+            f"every upstream was caught lying ({lies}) and is asked again in {max(rest_s, 0):.0f} s at the earliest; give another --rpc"
+        )
 
     def _in_order(self) -> list[Upstream]:
+        """Return the servers to ask, in the order given: those at work, those that rest, and last those that lied and have rested."""
         now = time.monotonic()
-        return sorted((upstream for upstream in self.all if upstream.lie is None), key=lambda upstream: upstream.rests_until > now)
+        asked = [upstream for upstream in self.all if upstream.lie is None or upstream.rests_until <= now]
+        return sorted(asked, key=lambda upstream: (upstream.lie is not None, upstream.rests_until > now))
 
     def _ask_one(self, upstream: Upstream, question: Callable[[Upstream], _Answer]) -> _Answer:
+        late_at = time.monotonic() + self._timeout_s
         try:
             if not upstream.chain_checked:
                 self._check_chain(upstream)
@@ -117,9 +129,16 @@ class Upstreams:
         except RpcError as error:
             self._failed(upstream, error)
             raise
+        except TimeUp:
+            if time.monotonic() >= late_at:
+                self._rest(upstream)
+            raise
         with self._lock:
             upstream.answers += 1
-            upstream.rest_s, upstream.rests_until = FIRST_REST_S, 0.0
+            if time.monotonic() < late_at:
+                upstream.rest_s, upstream.rests_until = FIRST_REST_S, 0.0
+                return answer
+        self._rest(upstream)  # else answers that drip in would use up everybody's time, with others that are faster
         return answer
 
     def _check_chain(self, upstream: Upstream) -> None:
@@ -132,9 +151,13 @@ class Upstreams:
         with self._lock:
             upstream.errors += 1
             upstream.last_error = str(error)
-            if error.rpc_code is None:  # else it answered, but cannot or will not do this
-                upstream.rests_until = time.monotonic() + upstream.rest_s
-                upstream.rest_s = min(2 * upstream.rest_s, LONGEST_REST_S)
+        if error.rpc_code is None:  # else it answered, but cannot or will not do this
+            self._rest(upstream)
+
+    def _rest(self, upstream: Upstream) -> None:
+        with self._lock:
+            upstream.rests_until = time.monotonic() + upstream.rest_s
+            upstream.rest_s = min(2 * upstream.rest_s, LONGEST_REST_S)
 
 
 def _asked_twice(upstream: Upstream, question: Callable[[Upstream], _Answer]) -> _Answer:

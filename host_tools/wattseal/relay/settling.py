@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
-from wattseal.errors import GatewayError, StoreError
+from wattseal.errors import GatewayError, SettlementRefused, StoreError
 from wattseal.gateway.contract import MAX_CLAIMS, STATUS_CLOSED, STATUS_OPEN
 from wattseal.gateway.types import Claim, Sent, Settlement
 from wattseal.protocol.messages import Voucher, due, to_hex
@@ -129,13 +129,11 @@ class Settler:
                     await self._record(entry, SettlementRecord(session, sequence, "sent", tx_hash=step.tx_hash))
                 case Settlement():
                     await self._record(entry, _record_of(session, sequence, step))
-                case GatewayError() if step.retry:
-                    _log.warning(
-                        "not settled", extra={"session": to_hex(session), "sequence": sequence, "code": step.code, "why": str(step), "retry": True}
-                    )
-                    self._pause(session)
-                case GatewayError():
+                case SettlementRefused():  # proven; all else, what servers say of the contract's answer too, may be different next time
                     await self._record(entry, SettlementRecord(session, sequence, "failed", code=step.code, message=str(step)))
+                case GatewayError():
+                    _log.warning("not settled", extra={"session": to_hex(session), "sequence": sequence, "code": step.code, "why": str(step)})
+                    self._pause(session)
 
     async def _nothing_due(self, entry: Unsettled) -> bool:
         """Settle a final receipt over nothing where the lock needs no closing any more; False while it may be open, or may yet be opened."""

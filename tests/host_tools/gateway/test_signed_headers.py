@@ -6,7 +6,7 @@ import time
 import httpx
 import pytest
 import uvicorn
-from wattseal.errors import BeaconError, ConfigError, ProofError, RpcError
+from wattseal.errors import BeaconError, ConfigError, ProofError, RpcError, TimeUp
 from wattseal.gateway.chain import Chain
 from wattseal.gateway.client import Gateway
 from wattseal.gateway.consensus.beacon_client import BeaconClient
@@ -17,6 +17,7 @@ from wattseal.gateway.rpc import Rpc, to_hex
 from wattseal.gateway.signed_headers import SyncCommitteeHeaders
 from wattseal.gateway.simulated_beacon import MAX_HEADS, SimulatedBeacon
 from wattseal.gateway.simulated_network import SimulatedClock, simulated_network
+from wattseal.gateway.time_limit import time_limit
 from wattseal.gateway.upstreams import Upstreams
 
 from tests.host_tools.gateway.test_server import Client
@@ -167,6 +168,25 @@ def test_a_beacon_that_stalls(beacon, headers):
     beacon.clock.ahead_s += 40
     with pytest.raises(BeaconError, match="slots old"):
         headers.latest()
+
+
+def test_no_old_head_in_between_two_tries(beacon, headers):
+    """While the beacon is away, nobody gets the head of before, whoever asked last."""
+    before = headers.latest()
+    assert beacon.misbehave("stall") == 204
+    beacon.clock.ahead_s += 40
+    for ask in (headers.latest, headers.finalized, headers.latest, lambda: headers.by_number(before.number)):
+        with pytest.raises(BeaconError, match="slots old"):
+            ask()
+    assert beacon.misbehave("none") == 204
+    beacon.clock.ahead_s += 2
+    assert headers.latest().number >= before.number
+
+
+def test_who_has_no_time_left_makes_no_trouble_for_others(headers):
+    with pytest.raises(TimeUp), time_limit(0.0):
+        headers.latest()
+    assert headers.latest().number >= 0
 
 
 def test_few_signatures_are_not_enough(beacon, headers):

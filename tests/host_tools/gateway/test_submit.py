@@ -369,6 +369,39 @@ def test_a_refused_transaction_does_not_block_the_key(sender, monkeypatch):
     assert sender.submitter.submit(RECEIVER, b"", 4).transaction.number("nonce") == 0
 
 
+def test_what_no_server_takes_gets_no_dearer(sender, monkeypatch):
+    """The key has no money for days: afterwards the same transaction is sent for what gas costs, and the log has not grown by each try."""
+    with monkeypatch.context() as patch:
+        answering(sender.submitter, patch, eth_sendRawTransaction=RpcError("insufficient funds for gas * price + value", -32003))
+        for _ in range(5):
+            with pytest.raises(SubmissionError, match="insufficient funds"):
+                sender.send()
+            sender.now += 600
+            sender.advance()
+        answering(sender.restart(), patch, eth_sendRawTransaction=RpcError("insufficient funds for gas * price + value", -32003))
+        for _ in range(3):
+            sender.now += 600
+            sender.advance()
+    ((_, raw, _),) = sender.log.unfinished_transactions(sender.address)
+    assert sender.send().raw == raw
+    assert sender.included() == [decode(raw).hash]
+
+
+def test_no_server_drives_the_tip_above_its_ceiling(sender, manual_mining, monkeypatch):
+    """One that wants more and more, or keeps what it was given, gets no more than what an honest block builder does."""
+    submitter = sender.restart(Limits(max_tip_wei=2 * 10**9, resend_s=0.0))
+    with monkeypatch.context() as patch:
+        answering(submitter, patch, eth_sendRawTransaction=RpcError("transaction underpriced", -32000))
+        with pytest.raises(SubmissionError, match="2000000000 of it as a tip"):
+            sender.send()
+    for _ in range(20):
+        sender.now += 60
+        sender.advance()
+    attempts = [decode(raw) for _, raw, _ in sender.log.unfinished_transactions(sender.address)]
+    assert max(attempt.number("maxPriorityFeePerGas") for attempt in attempts) <= 2 * 10**9
+    assert {attempts[-1].hash} == sender.pooled()
+
+
 @pytest.mark.parametrize("answer", ["nonce too low", "already known"])
 def test_answers_that_are_no_failure(sender, manual_mining, monkeypatch, answer):
     with monkeypatch.context() as patch:
@@ -391,6 +424,23 @@ def test_a_server_that_wants_more(sender, manual_mining, monkeypatch, answer):
     sent = sender.send().transaction
     assert sender.pooled() == {sent.hash}
     assert len(sender.log.unfinished_transactions(sender.address)) == 3
+
+
+@pytest.mark.parametrize("number", ["0x1", "latest"])
+def test_one_server_that_names_a_block_of_nowhere(sender, manual_mining, monkeypatch, number):
+    """It says so of every transaction, also of one that is in no block and has to be sent again."""
+    submitter = sender.restart(Limits(), trusting(sender.url, sender.url))
+    named = hex(sender.head().number) if number == "latest" else number
+    answering(submitter, monkeypatch, eth_getTransactionReceipt={"blockNumber": named, "blockHash": to_hex(b"\x66" * 32)})
+    first = sender.send().transaction
+    sender.rpc.call("anvil_dropTransaction", to_hex(first.hash))
+    assert [signed.transaction.hash for signed in submitter.still_waiting()] == [first.hash]
+    sender.now += 60
+    sender.advance()
+    (second,) = sender.pooled()
+    assert second != first.hash
+    sender.mine()
+    assert sender.included() == [second]
 
 
 def test_no_server_answers(sender, manual_mining, monkeypatch):

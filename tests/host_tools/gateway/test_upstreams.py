@@ -4,9 +4,10 @@ import json
 import time
 
 import pytest
-from wattseal.errors import ConfigError, ProofError, RpcError
+from wattseal.errors import ConfigError, ProofError, RpcError, TimeUp
 from wattseal.gateway import rpc as rpc_module
 from wattseal.gateway import upstreams as upstreams_module
+from wattseal.gateway.time_limit import time_limit
 from wattseal.gateway.upstreams import UpstreamHeaders, Upstreams
 
 from tests.host_tools.gateway.http_server import serve
@@ -135,6 +136,69 @@ def test_a_liar_is_dropped_for_good_and_told_of_once():
             ask(upstreams)
         with pytest.raises(ProofError, match="every upstream was caught lying"):
             list(upstreams.each(lambda rpc: rpc.call("question")))
+
+
+def test_a_home_with_one_server_gets_it_back_after_a_rest(monkeypatch):
+    """Its answers are checked as before: each lie that follows doubles the rest."""
+    now = time.monotonic()
+    monkeypatch.setattr(upstreams_module.time, "monotonic", lambda: now)
+    asked, honest = [], False
+
+    def question(_):
+        asked.append(now)
+        if not honest:
+            raise ProofError("of the next block")
+        return "good"
+
+    with serve(good) as only:
+        upstreams = Upstreams([only], CHAIN_ID)
+        for rest_s in (60, 120, 240, 480, 960, 1920, 3600, 3600):
+            with pytest.raises(ProofError, match="caught lying: of the next block"):
+                upstreams.ask(question)
+            count = len(asked)
+            now += rest_s - 1
+            with pytest.raises(ProofError, match=r"asked again in 1 s at the earliest; give another --rpc"):
+                upstreams.ask(question)
+            assert len(asked) == count
+            now += 1
+        honest = True
+        assert [upstreams.ask(question), *(answer for _, answer in upstreams.each(question))] == ["good"] * 2
+
+
+def test_a_liar_that_has_rested_is_asked_where_no_other_answers(monkeypatch):
+    now = time.monotonic()
+    answers = [True]
+    with serve(good) as first, serve(after_chain_id(lambda request: good(request) if answers[0] else (429, {}, b""))) as second:
+        upstreams = Upstreams([first, second], CHAIN_ID)
+        liar, other = upstreams.all
+        upstreams.caught(liar, "a lie")
+        monkeypatch.setattr(upstreams_module.time, "monotonic", lambda: now + 120)
+        assert [upstream for upstream, _ in upstreams.each(lambda rpc: rpc.call("question"))] == [other]
+        assert (ask(upstreams), liar.answers) == ("good", 0)
+        answers[0] = False
+        assert [upstream for upstream, _ in upstreams.each(lambda rpc: rpc.call("question"))] == [liar]
+        assert (ask(upstreams), liar.answers) == ("good", 2)
+
+
+def test_a_slow_server_is_asked_last():
+    """Its answers are good, each in time for itself; but they would use up the time of every question."""
+    with serve(good) as first, serve(good) as second:
+        upstreams = Upstreams([first, second], CHAIN_ID, timeout_s=0.2)
+        slow = upstreams.all[0]
+
+        def question(upstream):
+            if upstream is slow:
+                time.sleep(0.25)
+            return upstream.rpc.call("question")
+
+        for _ in range(3):
+            assert upstreams.ask_upstream(question) == "good"
+        assert [upstream.answers for upstream in upstreams.all] == [1, 2]
+        upstreams.all[1].rests_until = float("inf")
+        slow.rests_until = 0.0
+        with pytest.raises(TimeUp), time_limit(0.25):
+            upstreams.ask_upstream(lambda upstream: (time.sleep(0.3), upstream.rpc.call("question")))
+        assert slow.rests_until > 0
 
 
 def test_one_answer_that_is_not_proven_is_asked_for_again():

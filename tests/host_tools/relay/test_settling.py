@@ -19,6 +19,7 @@ from wattseal.gateway.settlements import Finality
 from wattseal.gateway.submit import deploy
 from wattseal.protocol import signatures
 from wattseal.protocol.messages import ReceiptMessage, SessionMessage, Voucher, due
+from wattseal.protocol.typed_data import GRACE_S
 from wattseal.relay.chain import ChainThreads
 from wattseal.relay.links import Timings
 from wattseal.relay.settle_policy import SettlePolicy
@@ -190,13 +191,39 @@ async def test_one_bad_claim_does_not_hold_up_the_batch(site: Site) -> None:
     good, bad = site.charge(), site.charge()
     site.charges.pop()
     site.store._execute("UPDATE receipts SET signature = ? WHERE session = ?", site.charges[0][1].signature, bad.session)
-    await site.settle_all(site.settler(policy=SettlePolicy(batch=2)))
+    settler = site.settler(policy=SettlePolicy(batch=2))
+    with manual_mining(site):
+        for _ in range(10):
+            await settler.settle_due()
+            site.mine(10)
     site.check_once_and_only_once()
-    (record,) = site.store.settlements(bad.session)
-    assert (record.state, record.code) == ("failed", "reverted")
-    assert "bad_signature" in (record.message or "")
     assert site.states(good) == ["settled"]
+    assert site.states(bad) == []  # that it is refused is the server's word
+    bad.pass_time(bad.voucher.validUntil + GRACE_S - (await site.threads.ask(site.gateway().head_timestamp)))
+    await site.settle_all(settler)
+    (record,) = site.store.settlements(bad.session)
+    assert (record.state, record.code) == ("failed", "settlement_refused")
+    assert "too late" in (record.message or "")
     assert bad.session not in site.told
+
+
+async def test_no_servers_word_ends_a_claim(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The only server says for hours, beyond finality, that the contract refuses a good receipt. It is paid as soon as it does not."""
+    charge = site.charge()
+    gateway = site.gateway()
+    settler = site.settler(gateway)
+    rpc = gateway.chain.upstreams.all[0].rpc
+    call = rpc.call
+    refusal = "0x" + (32).to_bytes(32).hex() + (1).to_bytes(32).hex() + b"too_late".ljust(32, b"\0").hex()
+    with monkeypatch.context() as patch:
+        patch.setattr(rpc, "call", lambda method, *params: refusal if method == "eth_call" else call(method, *params))
+        for _ in range(5):
+            await settler.settle_due()
+            site.mine(FINAL_DEPTH)
+    assert site.states(charge) == []
+    assert settler.money_at_risk == {COIN: due(charge.voucher, site.charges[0][1].receipt)}
+    await site.settle_all(settler)
+    site.check_once_and_only_once()
 
 
 async def test_interim_then_final(site: Site) -> None:
