@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -38,6 +38,8 @@ class Life:
 
     def log(self) -> bytes:
         """Return what this process has written."""
+        if not self._lives.log.exists():
+            return b""
         with self._lives.log.open("rb") as file:
             file.seek(self._log_begins)
             return file.read()
@@ -112,10 +114,13 @@ class Lives:
 # -- the program ----------------------------------------------------------------------------------------------------------------------
 
 
-def _load() -> None:
-    """Import all that the command imports when it runs."""
+def _load() -> Callable[[list[str]], None]:
+    """Return the command with all imported that it imports when it runs."""
+    import httpx  # noqa: F401
     import psycopg  # noqa: F401
-    import uvicorn.protocols.http.auto  # noqa: F401
+    import uvicorn.lifespan.off
+    import uvicorn.protocols.http.auto
+    import uvicorn.protocols.websockets.auto  # noqa: F401
     import wattseal.gateway.client
     import wattseal.gateway.connect
     import wattseal.relay.api
@@ -123,18 +128,20 @@ def _load() -> None:
     import wattseal.relay.retention
     import wattseal.relay.service
     import wattseal.store.postgresql  # noqa: F401
-
-
-def _live(arguments: list[str], log: str) -> None:
+    from typer.main import get_command
     from wattseal.cli.main import app
 
+    return get_command(app)
+
+
+def _live(command: Callable[[list[str]], None], arguments: list[str], log: str) -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(file, 1)
     os.dup2(file, 2)
     status = 1
     try:
-        app(arguments)
+        command(arguments)
     except SystemExit as error:
         status = error.code if isinstance(error.code, int) else 1
     except BaseException:  # noqa: BLE001 - the log is where a process says why it died
@@ -146,11 +153,11 @@ def _live(arguments: list[str], log: str) -> None:
 
 
 def main(log: str) -> None:
-    _load()
+    command = _load()
     for line in sys.stdin:
         pid = os.fork()
         if not pid:
-            _live(json.loads(line), log)
+            _live(command, json.loads(line), log)
         os.write(1, b"pid %d\n" % pid)
         _, status = os.waitpid(pid, 0)
         os.write(1, b"ended %d\n" % os.waitstatus_to_exitcode(status))

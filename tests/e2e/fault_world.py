@@ -5,7 +5,6 @@ import contextlib
 import random
 import signal
 import subprocess
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -240,16 +239,14 @@ class World:
         """Compare what plugs signed, what the store has and what the chain paid: each session is paid once, for its final receipt."""
         charges = [charge for plug in self.plugs for charge in plug.charges]
         assert [plug.refused for plug in self.plugs if plug.refused] == []
-        settled: dict[str, list[tuple[int, bool]]] = {to_hex(charge.session): [] for charge in charges}
+        settled: dict[bytes, list[tuple[int, bool]]] = {charge.session: [] for charge in charges}
         for event in self.node.settled(self.contract):
             _, total_paid, closed = (int(event["data"][2 + 64 * place : 66 + 64 * place], 16) for place in range(3))
-            settled[event["topics"][1]].append((total_paid, bool(closed)))
+            settled[bytes.fromhex(event["topics"][1][2:])].append((total_paid, bool(closed)))
         for charge in charges:
-            *interim, last = settled[to_hex(charge.session)]
-            assert last == (charge.due, True)
-            totals = [total for total, closed in interim if not closed]
-            assert len(totals) == len(interim)
-            assert sorted({*totals, charge.due}) == [*totals, charge.due], "a settlement that paid nothing"
+            totals = [total for total, _ in settled[charge.session]]
+            assert totals == sorted(set(totals)), "a settlement that paid nothing"
+            assert [total for total, closed in settled[charge.session] if closed] == [charge.due] == totals[-1:]
         slot = balance_slot(charges[0].voucher.host, bytes(20))
         balance = self.node.rpc.call("eth_getStorageAt", to_hex(self.contract), to_hex(slot.to_bytes(32, "big")), "latest")
         assert int(balance, 16) == sum(charge.due for charge in charges)
@@ -261,9 +258,10 @@ class World:
                 sequences = {message.receipt.sequence for message in stored}
                 assert sequences >= charge.acknowledged, "an acknowledged receipt is lost"
                 assert all(message == charge.made[message.receipt.sequence - 1] for message in stored)
-                counts = Counter(record.state for record in store.settlements(charge.session))
-                assert set(counts) == {"settled"}
-                last_record = store.settlements(charge.session)[-1]
-                assert (last_record.sequence, last_record.total_paid) == (RECEIPTS, charge.due)
-                paid = [record.paid or 0 for record in store.settlements(charge.session)]
-                assert sum(paid) == charge.due
+                totals = [0, *(total for total, _ in settled[charge.session])]
+                records = store.settlements(charge.session)
+                assert {record.state for record in records} == {"settled"}
+                assert (records[-1].sequence, records[-1].total_paid) == (RECEIPTS, charge.due)
+                for record in records:
+                    assert record.total_paid in totals[1:]
+                    assert record.paid == record.total_paid - totals[totals.index(record.total_paid) - 1]

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,8 @@ pytestmark = [pytest.mark.anyio, needs_mosquitto]
 SEED = 20261125
 KILLS = 100  # with each of the two stores
 PLUGS, SESSIONS = 12, 8
-LONGEST_LIFE_S = 0.5
+START_S = 0.15
+LONGEST_LIFE_S = 0.8
 WEEK_S = 7 * 86_400
 
 
@@ -24,19 +26,33 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-async def soak(world: World, kills: int, faults: dict[int, str], database: Cluster | None) -> None:
+FAULTS = {"broker": (12, 45, 78), "node": (20, 53, 86), "reorganisation": (30, 61, 93)}
+
+
+@pytest.fixture
+def postgresql() -> Iterator[Cluster]:
+    missing = why_not()
+    if missing:
+        pytest.skip(missing)
+    with cluster() as running:
+        yield running
+
+
+async def soak(world: World, faults: dict[str, tuple[int, ...]], database: Cluster | None) -> None:
     """Kill the relay so often, at moments by dice, while the plugs charge; in some lives something else dies, too."""
+    world.add_plugs(PLUGS, SESSIONS)
+    fault_of = {number: kind for kind, numbers in faults.items() for number in numbers}
     *everybody, offline_by_tcp, offline_by_mqtt = world.plugs
     world.connect(everybody)
     world.make_blocks()
-    for number in range(kills):
+    for number in range(KILLS):
         for plug in world.plugs:
             for _ in range(world.dice.randrange(3)):
                 plug.go_on()
         life = await world.begin()
-        fault = faults.get(number)
+        fault = fault_of.get(number)
         if fault is None:
-            await asyncio.sleep(world.dice.uniform(0, LONGEST_LIFE_S))
+            await asyncio.sleep(world.dice.uniform(0, world.dice.choice((START_S, LONGEST_LIFE_S))))
         else:
             assert await life.is_ready(), life.log().decode()
             await asyncio.sleep(world.dice.uniform(0, LONGEST_LIFE_S))
@@ -51,8 +67,10 @@ async def soak(world: World, kills: int, faults: dict[int, str], database: Clust
                     assert database
                     await asyncio.to_thread(database.kill)
                     await asyncio.to_thread(database.start)
-            await asyncio.sleep(world.dice.uniform(0, 3 * LONGEST_LIFE_S))
+            await asyncio.sleep(world.dice.uniform(0, 2 * LONGEST_LIFE_S))
         assert await life.end() == -signal.SIGKILL, life.log().decode()
+    print("STAT settled events", len(world.node.settled(world.contract)), "acks", sum(len(c.acknowledged) for p in world.plugs for c in p.charges), "made", sum(len(c.made) for p in world.plugs for c in p.charges), "told", sum(c.is_settled for p in world.plugs for c in p.charges), "conns", [p.connections for p in world.plugs], "reorg", world.reorganised)
+    import time; t=time.time()
     life = await world.begin()
     for plug in world.plugs:
         while not all(charge.is_over for charge in plug.charges):
@@ -61,15 +79,16 @@ async def soak(world: World, kills: int, faults: dict[int, str], database: Clust
     world.node.pass_time(WEEK_S)
     world.connect([offline_by_tcp, offline_by_mqtt])
     await world.until(lambda: all(plug.is_done for plug in world.plugs))
+    print("STAT calm", time.time()-t, len(world.node.settled(world.contract)), Path("/tmp/fx/relay.log").write_bytes(world.lives.log.read_bytes()))
     assert await life.end(signal.SIGTERM) == 0, life.log().decode()
     world.check()
 
 
 async def test_a_file_as_store(tmp_path: Path) -> None:
     async with World.open(tmp_path, str(tmp_path / "relay.sqlite"), SEED) as world:
-        world.add_plugs(PLUGS, SESSIONS)
-        faults = {number: kind for kind, numbers in FAULTS.items() for number in numbers}
-        await soak(world, KILLS, faults, None)
+        await soak(world, FAULTS, None)
 
 
-FAULTS = {"broker": (12, 45, 78), "node": (20, 53, 86), "reorganisation": (30, 61, 93)}
+async def test_a_server_as_store(tmp_path: Path, postgresql: Cluster) -> None:
+    async with World.open(tmp_path, postgresql.empty_database(), SEED + 1) as world:
+        await soak(world, FAULTS | {"database": (5, 40, 70)}, postgresql)
