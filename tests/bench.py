@@ -22,6 +22,7 @@ import bench_gateway
 import bench_light_client
 import bench_relay
 import bench_resources
+import bench_sites
 import differential
 import instructions
 import native_code
@@ -195,6 +196,11 @@ def resources() -> Iterator[Row]:
         yield Row(found.name, found.unit, found.value, "limit", found.limit)
 
 
+def sites() -> Iterator[Row]:
+    for found in bench_sites.figures():
+        yield Row(found.name, "kWh", found.value, "no limit", found.beside)
+
+
 def gateway() -> Iterator[Row]:
     for found in bench_gateway.figures():
         fastest = (found.ours_fastest, found.library_fastest)
@@ -240,6 +246,7 @@ def main() -> None:
         "the gateway's proofs": gateway,
         "the light client": light_client,
         "simulator": simulator,
+        "a site's day": sites,
         "the ESP32's resources": resources,
     }
     rows: list[Row] = []

@@ -192,6 +192,12 @@ class NoOffer(LinkError):
     code = "no_offer"
 
 
+class InSite(LinkError):
+    """The plug's budget is planned with those of the others behind its breaker."""
+
+    code = "in_site"
+
+
 class PlugRefused(LinkError):
     """The plug refused a voucher or a stop; `plug_code` is its own code (docs/protocol.md, "What the plug refuses")."""
 
@@ -201,6 +207,17 @@ class PlugRefused(LinkError):
         """Keep the plug's code and message as they came."""
         super().__init__(message)
         self.plug_code = plug_code
+
+
+class RelayRefused(LinkError):
+    """A relay, or the plug behind it, refused what its HTTP API was asked; `relay_code` is the code that it gave."""
+
+    code = "relay_refused"
+
+    def __init__(self, message: str, relay_code: str) -> None:
+        """Keep the code as it came."""
+        super().__init__(message)
+        self.relay_code = relay_code
 
 
 # -- disk, chain, settings ------------------------------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ MAX_SCRYPT_BYTES = 512 << 20
 MAX_SCRYPT_LANES = 16
 MAX_PBKDF2_ROUNDS = 10_000_000
 
+_EXISTS = "{} exists and is not overwritten; give another name, or move it away"
 _HEX_KEY = re.compile(r"0x[0-9a-fA-F]{64}", re.ASCII)
 
 
@@ -45,6 +46,8 @@ def save_key(path: Path, secret: bytes, password: str) -> None:
     """
     if not password:
         raise ConfigError(f"the password for {path} is empty; choose one")
+    if path.exists():
+        raise ConfigError(_EXISTS.format(path))
     text = json.dumps(Account.encrypt(_checked(secret, "the secret"), password))
     unfinished = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
@@ -59,7 +62,7 @@ def save_key(path: Path, secret: bytes, password: str) -> None:
             unfinished.unlink()
         _flush_folder(path.parent)
     except FileExistsError:
-        raise ConfigError(f"{path} exists and is not overwritten; give another name, or move it away") from None
+        raise ConfigError(_EXISTS.format(path)) from None
     except OSError as error:
         raise ConfigError(f"cannot write {path}: {error.strerror}; check its folder") from error
 
@@ -74,8 +77,11 @@ def key_of_environment(variable: str) -> bytes | None:
     return _checked(bytes.fromhex(text[2:]), variable)
 
 
-def password_of(file: Path | None, variable: str, prompt: str) -> str:
-    """Return a password: the first line of `file` if given, else of the environment variable, else asked on the terminal. Raises ConfigError."""
+def password_of(file: Path | None, variable: str, prompt: str, *, again: bool = False) -> str:
+    """Return a password: the first line of `file` if given, else of the environment variable, else asked on the terminal (twice with `again`).
+
+    Raises ConfigError.
+    """
     if file is not None:
         try:
             with file.open("rb") as opened:
@@ -88,7 +94,10 @@ def password_of(file: Path | None, variable: str, prompt: str) -> str:
         return text
     if not sys.stdin.isatty():
         raise ConfigError(f"there is no terminal to ask for the password on; name a file that holds it, or set {variable}")
-    return getpass.getpass(f"{prompt}: ")
+    typed = getpass.getpass(f"{prompt}: ")
+    if again and getpass.getpass("Once more: ") != typed:
+        raise ConfigError("the two passwords differ; try again")
+    return typed
 
 
 def _checked(secret: bytes, source: str) -> bytes:

@@ -20,6 +20,7 @@ from tests.e2e.bench import Bench
 
 MOSQUITTO = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin")
 TIMEOUT_S = 20
+CONNECT_TRIES = 400
 needs_mosquitto = pytest.mark.skipif(MOSQUITTO is None, reason="Mosquitto is not installed (Debian: mosquitto)")
 
 
@@ -100,11 +101,11 @@ class Amqtt:
 class Listener:
     """In the relay's place: hears what every plug says, and answers on the plug's own topic."""
 
-    def __init__(self, port: int, tls: dict[str, str] | None = None, login: tuple[str, str] | None = None) -> None:
+    def __init__(self, port: int, tls: dict[str, str] | None = None, login: tuple[str, str] | None = None, client: str = "relay") -> None:
         self.heard: queue.Queue[dict[str, Any]] = queue.Queue()
         self.acknowledged = threading.Event()
         self._subscribed = threading.Event()
-        self._client = paho.Client(CallbackAPIVersion.VERSION2, "relay", protocol=paho.MQTTv311)
+        self._client = paho.Client(CallbackAPIVersion.VERSION2, client, protocol=paho.MQTTv311)
         self._client.reconnect_delay_set(1, 1)
         self._client.on_connect = lambda client, *_: client.subscribe("wattseal/+/+/+/up", qos=1)
         self._client.on_subscribe = lambda *_: self._subscribed.set()
@@ -142,12 +143,19 @@ class MqttBench(Bench):
     """A plug that reaches the test by way of a broker. `relay`: the keys of config.json's `relay` beyond link, host and port."""
 
     def __init__(
-        self, folder: Path, port: int, listener: Listener, board: str = "desk_16a", word: str = "x64", accept_runs: int = 400, **relay: Any
+        self,
+        folder: Path,
+        port: int,
+        listener: Listener,
+        board: str = "desk_16a",
+        word: str = "x64",
+        settings: dict[str, Any] | None = None,
+        tree: Path | None = None,
+        **relay: Any,
     ) -> None:
         self.listener = listener
-        self.accept_runs = accept_runs
         config = {"relay": {"link": "mqtt", "host": "127.0.0.1", "port": port} | relay}
-        super().__init__(folder, board, word, config=config)
+        super().__init__(folder, board, word, settings, tree, config)
 
     def accept(self) -> dict[str, Any]:
         """Let time pass until the plug says hello."""

@@ -37,9 +37,9 @@ def note(letter, offset, length, data):
     _note(letter, offset, length, data)
 
 
-async def write(self, writer, message):
+async def write(self, message):
     mark({"sent": message})
-    await _write(self, writer, message)
+    await _write(self, message)
 
 
 def commit(self):

@@ -134,7 +134,7 @@ async def _finish(utc):
     if session.state == IDLE:
         return state()
     tasks = [asyncio.create_task(app._meter_loop()), asyncio.create_task(app._session_loop())]
-    replies = await app._commands.handle(json.dumps({"type": "end", "session": to_hex(session.voucher.session)}))
+    replies = await app._commands.handle(json.dumps({"type": "end", "session": to_hex(session.voucher.session)}).encode())
     for _ in range(100):
         await asyncio.sleep_ms(100)
         if session.state == IDLE or any(task.done() for task in tasks):

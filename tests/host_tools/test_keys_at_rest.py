@@ -65,6 +65,15 @@ def test_nothing_is_overwritten(tmp_path, quick):
     assert os.listdir(tmp_path) == ["key"]
 
 
+def test_nothing_is_overwritten_that_came_meanwhile(tmp_path, quick, monkeypatch):
+    path = tmp_path / "key"
+    path.write_text("mine")
+    monkeypatch.setattr(type(path), "exists", lambda _: False)
+    with pytest.raises(ConfigError, match="not overwritten"):
+        keys.save_key(path, SECRET, PASSWORD)
+    assert path.read_text() == "mine"
+
+
 def test_folder_that_is_not_there(tmp_path, quick):
     with pytest.raises(ConfigError, match="check its folder"):
         keys.save_key(tmp_path / "none" / "key", SECRET, PASSWORD)
@@ -155,3 +164,15 @@ def test_where_a_password_comes_from(tmp_path, monkeypatch):
     monkeypatch.delenv("A_PASSWORD")
     with pytest.raises(ConfigError, match="set A_PASSWORD"):  # a test has no terminal
         keys.password_of(None, "A_PASSWORD", "Password")
+
+
+@pytest.mark.parametrize(("typed", "taken"), [(["one", "one"], "one"), (["one", "another"], None)])
+def test_a_new_password_is_asked_for_twice(monkeypatch, typed, taken):
+    monkeypatch.setattr(keys.sys.stdin, "isatty", lambda: True)
+    monkeypatch.setattr(keys.getpass, "getpass", lambda _: typed.pop(0))
+    monkeypatch.delenv("A_PASSWORD", raising=False)
+    if taken is None:
+        with pytest.raises(ConfigError, match="differ"):
+            keys.password_of(None, "A_PASSWORD", "Password", again=True)
+    else:
+        assert keys.password_of(None, "A_PASSWORD", "Password", again=True) == taken

@@ -5,6 +5,7 @@ newest beginning of validity that the broker has shown: so an expired certificat
 """
 
 import asyncio
+import os
 from time import gmtime
 
 import tls
@@ -63,13 +64,13 @@ class Tls:
 
 def _read(key, path):
     try:
+        length = os.stat(path)[6]
+        if length > _MAX_BYTES:
+            raise ConfigError(f"relay.tls: {key}: {path} has {length} bytes, more than {_MAX_BYTES}")
         with open(path, "rb") as file:
-            data = file.read(_MAX_BYTES + 1)
+            return file.read(length)
     except OSError:
         raise ConfigError(f"relay.tls: {key}: {path} cannot be read: copy it to the plug's flash")
-    if len(data) > _MAX_BYTES:
-        raise ConfigError(f"relay.tls: {key}: {path} has more than {_MAX_BYTES} bytes")
-    return data
 
 
 def not_before(certificate):

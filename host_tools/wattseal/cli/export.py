@@ -25,7 +25,7 @@ Examples:
 
   wattseal export --store relay.sqlite --format csv --since 2026-01-01 --until 2027-01-01 > 2026.csv
 
-  WATTSEAL_STORE=postgresql://host@db/wattseal wattseal export --format jsonl --plug 0x... --interim > plug.jsonl
+  WATTSEAL_RELAY_STORE=postgresql://host@db/wattseal wattseal export --format jsonl --plug 0x... --interim > plug.jsonl
 """
 
 
@@ -52,7 +52,7 @@ def _plug(text: str) -> bytes:
 
 
 def export(
-    store: Annotated[str, typer.Option(envvar="WATTSEAL_STORE", help="The relay's SQLite file, or postgresql://USER@HOST/DATABASE.")],
+    store: Annotated[str, typer.Option(envvar="WATTSEAL_RELAY_STORE", help="The relay's SQLite file, or postgresql://USER@HOST/DATABASE.")],
     form: Annotated[Format, typer.Option("--format", help="jsonl: one JSON object a line. csv: one row a receipt, first a row of names.")],
     since: Annotated[str, typer.Option(help="Only receipts of this time (UTC) or later.")] = "1970-01-01",
     until: Annotated[str, typer.Option(help="Only receipts before this time (UTC).")] = "9999-12-31",

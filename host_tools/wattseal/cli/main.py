@@ -5,7 +5,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from wattseal.cli import demo, driver, export, gateway, plug, receipts, relay, simulated_beacon
+from wattseal.cli import config, demo, driver, export, gateway, new_key, plug, receipts, relay, simulated_beacon
 from wattseal.errors import WattsealError
 
 EXAMPLES = """
@@ -14,6 +14,8 @@ Examples:
   wattseal demo
 
   wattseal simulated-beacon --rpc http://127.0.0.1:8545 --chain-id 31337
+
+  wattseal new-key relay.key
 
   WATTSEAL_RELAY_KEY=0x... wattseal relay --store relay.sqlite --contract 0x... --chain-id 31337 --rpc http://127.0.0.1:8545
   --simulated-beacon http://127.0.0.1:8548
@@ -29,6 +31,8 @@ Examples:
   wattseal driver --help
 
   wattseal receipts show
+
+  wattseal config check /etc/wattseal/relay.toml
 
 Exit codes: 0 done or stopped in order, 1 refused or failed (one line on stderr says why), 2 wrong usage.
 """
@@ -60,11 +64,13 @@ app = typer.Typer(
 app.command(epilog=demo.EXAMPLES)(demo.demo)
 app.command(epilog=gateway.EXAMPLES)(gateway.gateway)
 app.command(epilog=relay.EXAMPLES)(relay.relay)
+app.command(epilog=new_key.EXAMPLES)(new_key.new_key)
 app.command(epilog=simulated_beacon.EXAMPLES)(simulated_beacon.simulated_beacon)
 app.command(epilog=export.EXAMPLES)(export.export)
 app.add_typer(plug.app, name="plug")
 app.add_typer(driver.app, name="driver")
 app.add_typer(receipts.app, name="receipts")
+app.add_typer(config.app, name="config")
 
 
 @app.callback()

@@ -2,35 +2,34 @@
 
 import asyncio
 import contextlib
+import inspect
 import ipaddress
 import json
 import logging
 import os
-import re
 import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
 
 import typer
 
-from wattseal.cli import chain_options, link_options, serving, settle_options
+from wattseal.cli import serving
+from wattseal.relay.settings import PREFIX, RelaySettings, read_key, shown
+from wattseal.relay.settings_reading import WrongSettings, load, option_of
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
     from wattseal.gateway.transaction_log import TransactionLog
     from wattseal.relay.chain import Gateway
-    from wattseal.relay.links import Timings
-    from wattseal.relay.links.running import LinkSettings
+    from wattseal.relay.health import Health
     from wattseal.relay.service import Relay
-    from wattseal.relay.settle_policy import SettlePolicy
 
-RPC_VARIABLE = "WATTSEAL_RELAY_RPC"  # addresses often hold a key, which other users must not see in the process list
-
-EXAMPLES = f"""
+EXAMPLES = """
 Examples:
 
   export WATTSEAL_RELAY_KEY=0x... WATTSEAL_RELAY_RPC="https://one.example/KEY https://two.example"
@@ -39,134 +38,78 @@ Examples:
 
   (the next time without --checkpoint: the store knows)
 
-  wattseal relay --key-file relay.key --key-password-file password ... (in place of WATTSEAL_RELAY_KEY)
+  wattseal relay --config /etc/wattseal/relay.toml --key-file relay.key --key-password-file password (in place of WATTSEAL_RELAY_KEY)
 
   wattseal relay --settle-batch 100 --settle-wait 600 --max-base-fee 5 ... (a fleet's way to settle)
+
+  wattseal plug mqtt-user 0x... --users users && wattseal relay ... --mqtt-listen 0.0.0.0:1883 --mqtt-users users (plugs by MQTT)
+
+  WATTSEAL_RELAY_MQTT_PASSWORD=... wattseal relay ... --broker mqtts://broker.example --mqtt-user relay --mqtt-ca ca.pem
+
+  wattseal relay ... --broker mqtts://broker.example --mqtt-cert relay.pem --mqtt-key relay.key --shards 00-7f
+
+  wattseal relay ... --serial /dev/ttyUSB0 (a plug on a cable)
 
   wattseal relay --store relay.sqlite --contract 0x... --chain-id 31337 --rpc http://127.0.0.1:8545 --simulated-beacon http://127.0.0.1:8548
 
   wattseal relay --store relay.sqlite --contract 0x... --chain-id 100 --rpc http://127.0.0.1:8545 --trust-rpc
-{link_options.EXAMPLES}
+
 Exit codes: 0 stopped in order, 1 cannot start (one line on stderr says why), 2 wrong usage.
 """
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class RelaySettings:
-    """Where plugs and the API's users come in (host and port, 0 for any free one), what to serve and where to keep it."""
-
-    links: "LinkSettings"
-    api: tuple[str, int]
-    drivers: tuple[str, int] | None
-    store: str
-    max_plugs: int
-    keep_interim_days: int
-    keep_sessions_days: int
-    chain_id: int
-    contract: bytes
-    timings: "Timings"
-    policy: "SettlePolicy"
-
-
-def _contract(text: str) -> bytes:
-    if not re.fullmatch(r"0x[0-9a-fA-F]{40}", text):
-        raise typer.BadParameter(f"{text!r} is not 0x and 40 hex digits")
-    return bytes.fromhex(text[2:])
+def _with_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command an option for --config and for each setting that is not a table; all are texts, which the settings check."""
+    parameters = {"config": Annotated[Path | None, typer.Option(envvar=PREFIX + "CONFIG", help="TOML file with settings (docs/operations.md).")]}
+    for name, field in RelaySettings.model_fields.items():
+        if name == "sites":
+            continue
+        default = "" if field.is_required() or field.default in (None, (), False) else f" [default: {shown(field.default)}]"
+        option = typer.Option(option_of(name), help=f"{field.description}{default}", show_default=False)
+        is_list = get_origin(field.annotation) is tuple and get_args(field.annotation)[-1] is ...
+        kind = bool if field.annotation is bool else list[str] if is_list else str
+        parameters[name] = Annotated[kind | None, option]
+    of = inspect.Parameter
+    command.__signature__ = inspect.Signature([of(name, of.KEYWORD_ONLY, default=None, annotation=kind) for name, kind in parameters.items()])  # type: ignore[attr-defined]
+    command.__annotations__ = parameters | {"return": None}
+    return command
 
 
-def relay(
-    store: Annotated[
-        str,
-        typer.Option(
-            envvar="WATTSEAL_STORE",
-            help="SQLite file for vouchers, receipts and settlements, made if missing; or postgresql://USER@HOST/DATABASE, with the password "
-            "in PGPASSWORD or ~/.pgpass, where no list of processes shows it.",
-        ),
-    ],
-    rpc: Annotated[list[str], typer.Option(envvar=RPC_VARIABLE, help=chain_options.RPC_HELP)],
-    contract: Annotated[str, typer.Option(help="Address of Wattseal.vy.")],
-    chain_id: chain_options.ChainId,
-    beacon: chain_options.Beacon = None,
-    light_client_store: chain_options.LightClientStore = None,
-    checkpoint: chain_options.Checkpoint = None,
-    simulated_beacon: chain_options.SimulatedBeacon = None,
-    trust_rpc: chain_options.TrustRpc = False,
-    timeout: chain_options.Timeout = 10,
-    listen: link_options.Listen = "127.0.0.1:7140",
-    broker: link_options.Broker = None,
-    mqtt_user: link_options.MqttUser = None,
-    mqtt_ca: link_options.MqttCa = None,
-    mqtt_cert: link_options.MqttCert = None,
-    mqtt_key: link_options.MqttKey = None,
-    mqtt_listen: link_options.MqttListen = None,
-    mqtt_users: link_options.MqttUsers = None,
-    shards: link_options.Shards = "00-ff",
-    serial: link_options.Serial = None,
-    api: Annotated[str, typer.Option(help="Where the HTTP API listens, HOST:PORT.")] = "127.0.0.1:7141",
-    drivers: Annotated[
-        str | None, typer.Option(help="Where drivers find offers, sessions and their page, HOST:PORT; commands plugs no more than a driver may.")
-    ] = None,
-    poll: Annotated[float, typer.Option(min=0.01, help="Seconds between two looks at the chain.")] = 1,
-    ping: Annotated[float, typer.Option(min=0.01, help="Seconds between two pings to a plug.")] = 60,
-    time_every: Annotated[float, typer.Option(min=0.01, help="Seconds between two time messages to a plug.")] = 600,
-    key_file: settle_options.KeyFile = None,
-    key_password_file: settle_options.KeyPasswordFile = None,
-    finality: settle_options.Finality = None,
-    max_fee: settle_options.MaxFee = 200,
-    stuck_after: settle_options.StuckAfter = 60,
-    settle_batch: settle_options.SettleBatch = 1,
-    settle_wait: settle_options.SettleWait = 0,
-    interim_every: settle_options.InterimEvery = 86_400,
-    interim_risk: settle_options.InterimRisk = None,
-    max_base_fee: settle_options.MaxBaseFee = None,
-    max_plugs: Annotated[int, typer.Option(min=1, help="For how many plugs anything is kept.")] = 1000,
-    keep_interim_days: Annotated[int, typer.Option(min=1, help="Days after settlement until interim receipts are deleted.")] = 90,
-    keep_sessions_days: Annotated[int, typer.Option(min=1, help="Days after settlement until all of a session is deleted.")] = 3653,
-) -> None:
+@_with_options
+def relay(config: Path | None, **options: Any) -> None:
     """Take receipts from plugs, verify, store and acknowledge them, and have them paid.
 
     What the chain's servers say is believed only with its proof; one of --beacon, --simulated-beacon and --trust-rpc says what vouches
     for headers. A server that is caught lying is named in the log and not asked again.
 
+    Each option may also be a key of the file that --config names, and a variable: --chain-id is chain_id there and WATTSEAL_RELAY_CHAIN_ID.
+    An option goes before a variable, a variable before the file. `wattseal config check FILE` says what is wrong with one.
+
     The key that pays for gas comes from an encrypted file, or from the environment variable WATTSEAL_RELAY_KEY. Several relays may share a
-    store on PostgreSQL, each with a key of its own. When everything listens, one line of JSON goes to stdout, with "drivers" and "mqtt_listen"
-    where those are served: {"ready": true, "listen": "127.0.0.1:7140", "api": "127.0.0.1:7141"}. The log goes to stderr, one JSON object a line.
-    SIGTERM or SIGINT stop the relay in order.
+    store on PostgreSQL, each with a key of its own. When everything listens, one line of JSON goes to stdout:
+    {"ready": true, "listen": "127.0.0.1:7140", "api": "127.0.0.1:7141"}. The log goes to stderr, one JSON object a line.
+    With --mqtt-listen its address is there as "mqtt_listen", with --drivers theirs as "drivers". SIGTERM or SIGINT stop the relay in order.
     """
-    api_address, drivers_address = serving.address(api), None if drivers is None else serving.address(drivers)
-    links = link_options.settings(listen, broker, mqtt_user, mqtt_ca, mqtt_cert, mqtt_key, mqtt_listen, mqtt_users, shards, serial)
-    contract_address = _contract(contract)
-    chain_settings = chain_options.settings(chain_id, rpc, beacon, light_client_store, checkpoint, simulated_beacon, trust_rpc, timeout)
-    counts = settle_options.when_settled(finality, trust_rpc)
-    secret = settle_options.secret(key_file, key_password_file)
+    try:
+        settings = load({name: value or None for name, value in options.items()}, config)
+    except WrongSettings as error:
+        if error.of_options:
+            raise typer.BadParameter(str(error)) from error
+        raise
+    secret = read_key(settings)
+    limits = settings.limits
 
     from wattseal.gateway.client import Gateway
     from wattseal.gateway.connect import connect
     from wattseal.gateway.settlements import Finality
-    from wattseal.relay.links import Timings
 
     serving.log_to_stderr()
-    chain = connect(chain_settings)
+    chain = connect(settings.chain)
     _log.info("the chain is read", extra={"basis": chain.basis, "upstreams": [upstream.name for upstream in chain.upstreams.all]})
-    timings = Timings(poll_s=poll, ping_s=ping, time_s=time_every)
-    policy = settle_options.policy(settle_batch, settle_wait, interim_every, interim_risk, max_base_fee)
-    settings = RelaySettings(
-        links=links,
-        api=api_address,
-        drivers=drivers_address,
-        store=store,
-        max_plugs=max_plugs,
-        keep_interim_days=keep_interim_days,
-        keep_sessions_days=keep_sessions_days,
-        chain_id=chain_id,
-        contract=contract_address,
-        timings=timings,
-        policy=policy,
-    )
-    limits = settle_options.limits(max_fee, stuck_after)
-    asyncio.run(run(settings, lambda log: Gateway(chain, contract_address, secret, log=log, limits=limits, finality=Finality(counts))))
+    finality = Finality(settings.counts)
+    asyncio.run(run(settings, lambda log: Gateway(chain, settings.contract, secret, log=log, limits=limits, finality=finality)))
     sys.stdout.flush()
     # A gateway call may still wait minutes for the chain and would hold up the exit. It is safe to cut off and to repeat.
     os._exit(0)
@@ -177,6 +120,7 @@ async def run(settings: RelaySettings, gateway: Callable[["TransactionLog"], "Ga
 
     Raises StoreError, ConfigError or LinkError where it cannot start.
     """
+    from wattseal.relay.health import Health
     from wattseal.relay.links.running import links
     from wattseal.relay.retention import Forgetting
     from wattseal.relay.service import Relay
@@ -187,11 +131,15 @@ async def run(settings: RelaySettings, gateway: Callable[["TransactionLog"], "Ga
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     with contextlib.closing(Store(settings.store, max_plugs=settings.max_plugs)) as store:
         store.bind(settings.chain_id, settings.contract)
-        service = Relay(settings.chain_id, settings.contract, store, gateway(store), settings.timings, settings.policy)
+        service = Relay(settings.chain_id, settings.contract, store, gateway(store), settings.timings, settings.policy, settings.planned_sites())
         forgetting = asyncio.create_task(Forgetting(store, settings.keep_interim_days, settings.keep_sessions_days).run())
+        health = Health()
+        health.add("store", service.check_store)
+        health.add("chain", partial(service.check_head, settings.head_age_s))
         try:
-            async with links(settings.links, settings.chain_id, settings.contract, service, settings.timings) as addresses:
-                await _serve(service, settings.api, settings.drivers, stopped, lambda served: _say_ready({**addresses, **served}))
+            async with links(settings.links(), settings.chain_id, settings.contract, service, settings.timings, health.add) as addresses:
+                await _serve(service, health, settings, stopped, lambda bound: _say_ready({**addresses, **bound}))
+                serving.notify("STOPPING=1")
         finally:
             forgetting.cancel()
             service.close()
@@ -199,12 +147,12 @@ async def run(settings: RelaySettings, gateway: Callable[["TransactionLog"], "Ga
 
 async def _serve(
     service: "Relay",
-    api: tuple[str, int],
-    drivers: tuple[str, int] | None,
+    health: "Health",
+    settings: RelaySettings,
     stopped: asyncio.Event,
     ready: Callable[[dict[str, tuple[str, int]]], None],
 ) -> None:
-    """Serve the API, the drivers' part of it at an address of its own if there is one, and settle until `stopped`, or until one fails: its error."""
+    """Serve the API, its drivers' part where that has an address, and settle until `stopped`, or until one of them fails, whose error is raised."""
     import uvicorn
 
     from wattseal.relay.api import make_app, make_drivers_app
@@ -223,19 +171,22 @@ async def _serve(
         server = ApiServer(config)
         return server, asyncio.create_task(server.serve(sockets=[listener]))
 
-    listeners = [serving.listener(*api, "--api"), *([] if drivers is None else [serving.listener(*drivers, "--drivers")])]
-    servers = [serve(make, listener) for make, listener in zip((make_app, make_drivers_app), listeners, strict=False)]
+    listeners = {"api": serving.listener(*settings.api, "--api")}
+    if settings.drivers is not None:
+        listeners["drivers"] = serving.listener(*settings.drivers, "--drivers")
+    servers = [serve(partial(make_app, health=health) if name == "api" else make_drivers_app, listener) for name, listener in listeners.items()]
     answering = [task for _, task in servers]
     settling = asyncio.create_task(service.settler.run())
+    sharing = asyncio.create_task(service.sites.run())
     waiting = asyncio.create_task(stopped.wait())
     try:
-        bound = [listener.getsockname()[:2] for listener in listeners]
-        ready(dict(zip(("api", "drivers"), bound, strict=False)))
-        ended, _ = await asyncio.wait({*answering, settling, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        ready({name: listener.getsockname()[:2] for name, listener in listeners.items()})
+        ended, _ = await asyncio.wait({*answering, settling, sharing, waiting}, return_when=asyncio.FIRST_COMPLETED)
         for task in ended:
             task.result()
     finally:
         settling.cancel()
+        sharing.cancel()
         waiting.cancel()
         for server, _ in servers:
             server.should_exit = True
@@ -245,3 +196,4 @@ async def _serve(
 def _say_ready(addresses: Mapping[str, tuple[str, int]]) -> None:
     sys.stdout.write(json.dumps({"ready": True, **{name: serving.written(address) for name, address in addresses.items()}}) + "\n")
     sys.stdout.flush()
+    serving.notify("READY=1")

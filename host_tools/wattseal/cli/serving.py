@@ -4,6 +4,7 @@ import contextlib
 import ipaddress
 import json
 import logging
+import os
 import re
 import signal
 import socket
@@ -73,6 +74,15 @@ def serve(app: "ASGIApp", listener: socket.socket, **said: object) -> None:
     Server(config).run(sockets=[listener])
 
 
+def notify(state: str) -> None:
+    """Tell systemd how far this process is, where it was started by it with Type=notify (sd_notify(3))."""
+    path = os.environ.get("NOTIFY_SOCKET")
+    if path:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notifying, contextlib.suppress(OSError):
+            notifying.connect("\0" + path[1:] if path.startswith("@") else path)
+            notifying.sendall(state.encode())
+
+
 def log_to_stderr() -> None:
     """Send the log of this process to stderr, one JSON object a line."""
     handler = logging.StreamHandler(sys.stderr)
@@ -84,7 +94,7 @@ def log_to_stderr() -> None:
 
 
 class _JsonLines(logging.Formatter):
-    """One JSON object a line: time, level, event, and whatever was given as `extra`."""
+    """One JSON object a line: time, level, event, whatever was given as `extra`, and `receipt`, by which all lines about one can be found."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {
@@ -93,6 +103,8 @@ class _JsonLines(logging.Formatter):
             "event": record.getMessage(),
         }
         line |= {name: value for name, value in record.__dict__.items() if name not in _PLAIN_RECORD}
+        if "session" in line and "sequence" in line:
+            line["receipt"] = f"{str(line['session'])[2:10]}-{line['sequence']}"
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
         return json.dumps(line, default=str)

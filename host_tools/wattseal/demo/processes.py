@@ -68,6 +68,11 @@ class Process:
     def __exit__(self, *_: object) -> None:
         self.kill()
 
+    @property
+    def pid(self) -> int:
+        """The process' number."""
+        return self._process.pid
+
     def kill(self) -> None:
         """End the process as a power cut would: no warning, no clean-up."""
         self._process.kill()

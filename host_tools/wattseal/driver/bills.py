@@ -45,13 +45,13 @@ def flags_in_words(flags: int) -> str:
 def table(session: Session, kept: list[ReceiptMessage]) -> Table:
     """Return a session's receipts."""
     shown = Table(title=f"session {to_hex(session.id)}", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1))
-    for column in ("number", "time", "Wh", "active s", "due, coins", "due, wei", "flags"):
-        shown.add_column(column, justify="left" if column in ("time", "flags") else "right", no_wrap=column not in ("time", "flags"))
+    for column in ("no.", "time", "Wh", "seconds", "due", "flags"):
+        shown.add_column(column, justify="left" if column in ("time", "flags") else "right", no_wrap=column != "flags")
     for message in kept:
         receipt = message.receipt
-        cells = (receipt.sequence, amounts.local_and_utc(receipt.asOf), receipt.energyWh, receipt.activeSeconds)
+        cells = (receipt.sequence, "\n".join(dict.fromkeys(amounts.short(receipt.asOf))), receipt.energyWh, receipt.activeSeconds)
         worth = due(session.voucher, receipt)
-        shown.add_row(*map(str, cells), amounts.about(worth), str(worth), flags_in_words(receipt.flags))
+        shown.add_row(*map(str, cells), f"{amounts.about(worth)}\n{worth} wei", flags_in_words(receipt.flags))
     return shown
 
 

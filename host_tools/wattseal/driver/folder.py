@@ -92,11 +92,6 @@ class DriverFolder:
         """Keep a key that was handed out before the wallet was restored."""
         self._add({"type": "reserved", "index": index, "address": to_hex(address)})
 
-    @property
-    def reserved(self) -> dict[int, bytes]:
-        """Index and address of the keys that were handed out and have no session yet, oldest first."""
-        return dict(self._contents.reserved)
-
     # -- sessions ---------------------------------------------------------------------------------------------------------------------
 
     def add_session(self, session: Session) -> None:

@@ -10,12 +10,11 @@ from wattseal.driver.contents import Session
 from wattseal.driver.folder import DriverFolder
 from wattseal.driver.terms import NATIVE_COIN, cap_step
 from wattseal.errors import ProofError, WalletError
-from wattseal.gateway import fees
-from wattseal.gateway.blocks import next_base_fee
 from wattseal.gateway.chain import Chain
 from wattseal.gateway.client import Gateway
 from wattseal.gateway.contract import STATUS_CLOSED, STATUS_NONE, STATUS_OPEN, call_data
-from wattseal.gateway.submit import Limits, Submitter
+from wattseal.gateway.mempool import Limits, suggested_fees
+from wattseal.gateway.submit import Submitter
 from wattseal.protocol import signatures
 from wattseal.protocol.amounts import both, local_and_utc
 from wattseal.protocol.messages import to_hex
@@ -24,7 +23,7 @@ from wattseal.protocol.typed_data import GRACE_S, START_WINDOW_S
 # Of every call that a session may need, with what `Submitter` adds to estimates: open, settle or refund, withdraw_to, one transfer.
 SESSION_GAS = 300_000
 _TRANSFER_GAS = 21_000 * 5 // 4
-_MARGIN = 9  # eighths: the base fee may have risen by one of them when it is asked for again
+_MARGIN = 9  # eighths: the fee may have risen by one of them when a transaction is sent
 
 
 @dataclass(frozen=True)
@@ -130,6 +129,5 @@ def withdraw(chain: Chain, contract: bytes, key: bytes, receiver: bytes, payer: 
 
 def _fee(chain: Chain) -> int:
     """Return the price of gas, in wei, that a transaction may be sent with in the next minute. Raises GatewayError."""
-    head = chain.headers.latest()
-    base_fee, tip = next_base_fee(chain.known.full(head.hash)), min(fees.tip(chain, head), Limits().max_tip_wei)
-    return (2 * base_fee + tip) * _MARGIN // 8
+    fee, _ = suggested_fees(chain, chain.headers.latest(), Limits())
+    return fee * _MARGIN // 8

@@ -6,20 +6,11 @@ from typing import Any
 import httpx
 from pydantic_core import from_json
 
-from wattseal.errors import LinkError, Malformed
+from wattseal.errors import LinkError, Malformed, RelayRefused
 from wattseal.protocol.messages import Enrolment, ReceiptMessage, SessionMessage, to_hex
 
 TIMEOUT_S = 60  # the relay waits 30 for the plug
 MAX_ANSWER_BYTES = 8 << 20
-
-
-class Refused(LinkError):
-    """The relay, or the plug behind it, refused; `their_code` says why in a word."""
-
-    def __init__(self, message: str, their_code: str) -> None:
-        """Keep the code as it came."""
-        super().__init__(message)
-        self.their_code = their_code
 
 
 class RelayClient:
@@ -40,7 +31,7 @@ class RelayClient:
         return Enrolment.from_wire({name: answer.get(name) for name in names})
 
     def hand_over(self, message: SessionMessage) -> None:
-        """Have the plug accept a voucher; safe to repeat. Raises LinkError, Refused with the plug's code."""
+        """Have the plug accept a voucher; safe to repeat. Raises LinkError, RelayRefused with the plug's code."""
         body = {"voucher": message.voucher.to_wire(), "signature": to_hex(message.signature)}
         answer = self._ask("POST", f"/plugs/{to_hex(message.voucher.plug)}/vouchers", body)
         if answer.get("session") != to_hex(message.session):
@@ -82,5 +73,5 @@ class RelayClient:
             code, message = answer.get("code"), answer.get("message")
             if not isinstance(code, str) or not isinstance(message, str):
                 raise LinkError(f"what answers at {self.api} is no relay of this version (status {response.status_code})")
-            raise Refused(f"the relay refused: {message:.500} [{code:.40}]", code)
+            raise RelayRefused(f"the relay refused: {message:.500} [{code:.40}]", code)
         return answer

@@ -11,7 +11,7 @@ from eth_abi.abi import decode
 from eth_abi.exceptions import DecodingError
 
 from wattseal.driver.contents import Session
-from wattseal.driver.seed import AHEAD, Seed, slot
+from wattseal.driver.seed import AHEAD, FIRST_SLOT_AT, Seed, slot
 from wattseal.errors import RpcError
 from wattseal.gateway.chain import Chain
 from wattseal.gateway.contract import call_data, event_topic
@@ -29,7 +29,7 @@ _OPEN_TYPES = [f"({','.join(kind for kind, _ in TYPES['Voucher'])})", "bytes"]
 
 def own_addresses(seed: Seed, since: int, now: float, advance: Callable[[int, int], None]) -> dict[bytes, int]:
     """Return address and index of every session that the seed can have had between two UTC seconds; `advance` is told (done, all)."""
-    first, end = slot(since), slot(now) + AHEAD + 1
+    first, end = slot(max(since, FIRST_SLOT_AT)), slot(now) + AHEAD + 1
     found = {}
     for address, index in seed.addresses(first, end):
         found[address] = index

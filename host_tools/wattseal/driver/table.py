@@ -37,13 +37,13 @@ class Row:
         """The command that is likely to come next, by what is kept here and this machine's clock."""
         voucher, now = self.session.voucher, time.time()
         if self.is_paid_out:
-            return "nothing: it is paid out"
+            return "nothing: paid out"
         if self.receipt is not None and self.receipt.final:
-            return "withdraw, once it is settled"
+            return "withdraw, once settled"
         if now > voucher.validUntil + GRACE_S:
             return "refund"
         if not self.is_locking:
-            return "open" if now < voucher.issuedAt + START_WINDOW_S else "nothing: no lock was sent"
+            return "open" if now < voucher.issuedAt + START_WINDOW_S else "nothing: not opened"
         return "receipts"
 
     def to_json(self) -> dict[str, Any]:
@@ -77,16 +77,17 @@ def rows(folder: DriverFolder) -> list[Row]:
 def table(rows: list[Row], waiting: dict[int, bytes]) -> Table:
     """Return all sessions, and the addresses that wait for one."""
     shown = Table(box=SIMPLE_HEAD, padding=(0, 1))
-    for column in ("session", "signed", "cap", "receipts", "Wh", "due", "next"):  # all of it in 80 columns
-        shown.add_column(column, justify="right" if column in ("cap", "receipts", "Wh", "due") else "left", no_wrap=column != "next")
+    for column in ("session", "signed", "cap", "receipt", "due", "next"):  # all of it in 80 columns
+        shown.add_column(
+            column, justify="right" if column in ("cap", "due") else "left", no_wrap=column != "next", min_width=14 if column == "next" else None
+        )
     for one in rows:
         voucher = one.session.voucher
         shown.add_row(
             to_hex(one.session.id)[:10],
-            amounts.local(voucher.issuedAt),
+            "\n".join(dict.fromkeys(amounts.short(voucher.issuedAt))),
             amounts.coins(voucher.cap),
-            f"{one.receipts}{' final' if one.receipt is not None and one.receipt.final else ''}",
-            "-" if one.receipt is None else str(one.receipt.energyWh),
+            "none yet" if one.receipt is None else f"{one.receipt.energyWh} Wh\n{'final' if one.receipt.final else f'of {one.receipts}'}",
             amounts.about(one.due),
             one.next,
         )

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from wattseal.driver.contents import Session
 from wattseal.driver.folder import DriverFolder
-from wattseal.driver.relay_client import Refused, RelayClient
+from wattseal.driver.relay_client import RelayClient
 from wattseal.driver.terms import check_prices, voucher
-from wattseal.errors import LinkError, WalletError, WrongPlug
+from wattseal.errors import LinkError, RelayRefused, WalletError, WrongPlug
 from wattseal.protocol import signatures
 from wattseal.protocol.bill import Bill
 from wattseal.protocol.eip712 import domain_separator
@@ -38,7 +38,7 @@ def arrive(folder: DriverFolder, relay: RelayClient, plug: bytes, wanted: Wanted
     """
     for earlier in reversed(folder.sessions):
         if _is_the_same(folder, earlier, plug, wanted, address) and (earlier.chain_id, earlier.contract) == (chain_id, contract):
-            with suppress(Refused):
+            with suppress(RelayRefused):
                 return _hand_over(folder, relay, earlier)
             break
     return _hand_over(folder, relay, sign(folder, relay, plug, wanted, chain_id, contract, address))
@@ -81,8 +81,8 @@ def fetch(folder: DriverFolder, session: Session, relay: RelayClient) -> list[Re
     kept = folder.receipts(session)
     try:
         found = relay.receipts(session.id, after=kept[-1].receipt.sequence if kept else -1)
-    except Refused as error:
-        if error.their_code != "unknown_session":
+    except RelayRefused as error:
+        if error.relay_code != "unknown_session":
             raise
         raise LinkError(
             f"the relay does not know session {to_hex(session.id)}: the plug has not told it of the voucher, or it lost its store"
@@ -105,8 +105,8 @@ def _host_of(relay: RelayClient, plug: bytes, domain: bytes) -> bytes:
     """Return the host that the plug has signed for."""
     try:
         enrolment = relay.enrolment(plug)
-    except Refused as error:
-        if error.their_code != "not_enrolled":
+    except RelayRefused as error:
+        if error.relay_code != "not_enrolled":
             raise
         raise LinkError("the plug has not said for whom it works; ask its host for the address, and give it with --host") from error
     check_enrolment(domain, plug, enrolment)

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from wattseal.errors import ConfigError, GatewayError, ProofError, SubmissionError
 from wattseal.gateway.chain import Chain
 from wattseal.gateway.contract import balance_slot, call_data, events, session_slot, session_state
+from wattseal.gateway.mempool import Limits
 from wattseal.gateway.paid import is_withdrawn
 from wattseal.gateway.rpc import to_hex
 from wattseal.gateway.settlements import Finality, Settlements, Step
-from wattseal.gateway.submit import FIRST_POLL_S, LONGEST_POLL_S, Inclusion, Limits, Submitter
+from wattseal.gateway.submit import FIRST_POLL_S, LONGEST_POLL_S, Inclusion, Submitter
 from wattseal.gateway.transaction_log import TransactionLog
 from wattseal.gateway.types import Claim, Header, Sent, SessionState, Settlement
 from wattseal.protocol.eip712 import domain_separator

@@ -5,7 +5,6 @@ else is signed for that nonce (dearer, after a crash, after a reorganisation) ca
 """
 
 import logging
-import re
 import threading
 import time
 from collections.abc import Callable
@@ -14,41 +13,26 @@ from dataclasses import dataclass
 
 from eth_account import Account
 
-from wattseal.errors import GatewayError, ProofError, Reverted, RpcError, SubmissionError
-from wattseal.gateway import contract, fees
+from wattseal.errors import GatewayError, ProofError, Reverted, SubmissionError
+from wattseal.gateway import contract
 from wattseal.gateway.blocks import next_base_fee
 from wattseal.gateway.chain import Chain
 from wattseal.gateway.executed import Executed
+from wattseal.gateway.mempool import Limits, TooCheap, broadcast, dearer, estimate_gas, suggested_fees
 from wattseal.gateway.proofs import TransactionReceipt
-from wattseal.gateway.rpc import Rpc, quantity, to_hex
+from wattseal.gateway.rpc import to_hex
 from wattseal.gateway.transaction_log import MemoryTransactionLog, Signed, TransactionLog
 from wattseal.gateway.transactions import Transaction
 from wattseal.gateway.types import Header
 from wattseal.protocol import signatures
 
-# A deployment takes about 2 million, a full batch of settlements 4; an RPC's estimate is never believed beyond this.
-MAX_GAS = 5_000_000
 # What counts as final where nothing says what is: two epochs.
 FINAL_DEPTH_BLOCKS = 64
 
 FIRST_POLL_S = 0.05
 LONGEST_POLL_S = 2.0
-_REVERTED = re.compile(r"revert(?:ed)?\b:?\s*(\w*)")
-# What the clients' pools say (geth, Erigon, Nethermind, Besu, Reth, anvil), in small letters.
-_TOO_CHEAP = ("underpriced", "fee too low", "feetoolow", "tip too low", "price too low", "base fee", "replacementnotallowed")
-_NOTHING_NEW = ("known transaction", "nonce too low", "oldnonce")
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a unit of gas may cost in all and as a tip, in wei; and after how many seconds in no block a transaction is made dearer, or sent again."""
-
-    max_fee_wei: int = 200 * 10**9
-    max_tip_wei: int = 5 * 10**9
-    stuck_s: float = 60.0
-    resend_s: float = 12.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +61,6 @@ class Inclusion:
     def transaction(self) -> Transaction:
         """The transaction itself."""
         return self.executed.block.transactions[self.index]
-
-
-class _TooCheap(Exception):
-    """A server wants higher fees before it takes a transaction."""
 
 
 class Submitter:
@@ -174,12 +154,12 @@ class Submitter:
             if self.waiting(head):
                 raise SubmissionError("an earlier transaction of this key is in no block yet; call again")
             nonce = self._nonce(head)
-            gas = self._estimate_gas(to, call, value)
-            fee, tip = self._suggested(head)
+            gas = estimate_gas(self._chain, self.address, to, call, value)
+            fee, tip = suggested_fees(self._chain, head, self._limits)
             for refused in self._unfinished():
                 if refused.nonce == nonce:  # should a server have kept it after all, this must be able to take its place
-                    fee = max(fee, _dearer(refused.transaction.number("maxFeePerGas")))
-                    tip = max(tip, _dearer(refused.transaction.number("maxPriorityFeePerGas")))
+                    fee = max(fee, dearer(refused.transaction.number("maxFeePerGas")))
+                    tip = max(tip, dearer(refused.transaction.number("maxPriorityFeePerGas")))
             self._advanced_at = time.monotonic()
             return self._sign_and_send(nonce, gas, to, call, value, fee, tip)
 
@@ -264,6 +244,8 @@ class Submitter:
             if self._chain.headers.by_number(header.number).hash == header.hash:
                 self._log.finish_transactions(self.address, below)
                 self._looked = {number: looked for number, looked in self._looked.items() if number >= below}
+                self._waits_since = {number: since for number, since in self._waits_since.items() if number >= below}
+                self._sent_at.clear()  # what still waits is sent once more
         self._checkpoint = head, nonce
 
     # -- sending ----------------------------------------------------------------------------------------------------------------------
@@ -279,7 +261,7 @@ class Submitter:
         stuck = not 0 <= self._clock() - self._waits_since.get(newest.nonce, newest.signed_at) < self._limits.stuck_s
         try:
             if not stuck and time.monotonic() - self._sent_at.get(transaction.hash, float("-inf")) >= self._limits.resend_s:
-                with suppress(_TooCheap):
+                with suppress(TooCheap):
                     self._broadcast(newest)
                     return
                 stuck = True
@@ -290,7 +272,7 @@ class Submitter:
 
     def _replace(self, head: Header, nonce: int, stuck: Transaction) -> None:
         """Send the same call again for at least an eighth more of both fees; where that is above the ceiling, only send it again."""
-        fee, tip = _dearer(stuck.number("maxFeePerGas")), _dearer(stuck.number("maxPriorityFeePerGas"))
+        fee, tip = dearer(stuck.number("maxFeePerGas")), dearer(stuck.number("maxPriorityFeePerGas"))
         base_fee = next_base_fee(self._chain.known.full(head.hash))
         fee = max(fee, min(2 * base_fee + tip, self._limits.max_fee_wei))
         self._waits_since[nonce] = self._clock()
@@ -307,57 +289,23 @@ class Submitter:
             self._log.add_transaction(self.address, nonce, raw, signed.signed_at)
             try:
                 self._broadcast(signed)
-            except _TooCheap as error:
-                fee, tip = _dearer(fee), _dearer(tip)
+            except TooCheap as error:
+                fee, tip = dearer(fee), dearer(tip)
                 if fee > self._limits.max_fee_wei:
                     raise SubmissionError(f"the servers want more for gas than {self._limits.max_fee_wei} wei: {error}; wait") from error
             else:
                 return signed
 
     def _broadcast(self, signed: Signed) -> None:
-        """Hand a transaction to the servers. Raises _TooCheap, SubmissionError where all refuse it, RpcError where none answers."""
+        """Hand a transaction to the servers, and note whether any took it. Raises as `broadcast`."""
         transaction = signed.transaction
         try:
-            self._chain.send(transaction)
-        except RpcError as error:
-            answer = str(error).lower()
-            if error.rpc_code is None:
-                raise
-            if any(words in answer for words in _TOO_CHEAP):
-                raise _TooCheap(str(error)) from error
-            if not any(words in answer for words in _NOTHING_NEW):  # else it is in the pool, or a block not vouched for yet has its nonce
-                self._refused.add(signed.nonce)
-                raise SubmissionError(f"the RPC does not take the transaction: {error}") from error
+            broadcast(self._chain, transaction)
+        except SubmissionError:
+            self._refused.add(signed.nonce)
+            raise
         self._refused.discard(signed.nonce)
         self._sent_at[transaction.hash] = time.monotonic()
-
-    def _estimate_gas(self, to: bytes | None, call: bytes, value: int) -> int:
-        transaction = {"from": to_hex(self.address), "data": to_hex(call), "value": to_hex(value), **({} if to is None else {"to": to_hex(to)})}
-
-        def estimate(rpc: Rpc) -> int:
-            return quantity(rpc.call("eth_estimateGas", transaction, "latest"), "gas estimate")
-
-        try:
-            estimates = [answer for _, answer in self._chain.upstreams.each(estimate)]
-        except RpcError as error:
-            match = _REVERTED.search(str(error))
-            if error.rpc_code is not None and match:
-                raise Reverted(f"the contract refuses the transaction: {match[1] or 'no reason given'}", match[1]) from error
-            if error.rpc_code is not None:
-                raise SubmissionError(f"the RPC does not take the transaction: {error}") from error
-            raise
-        usable = [answer for answer in estimates if answer <= MAX_GAS]
-        if not usable:
-            raise SubmissionError(f"the RPC estimates {min(estimates)} gas, more than {MAX_GAS}; ask another RPC")
-        return min(max(usable) * 5 // 4, MAX_GAS)
-
-    def _suggested(self, head: Header) -> tuple[int, int]:
-        """Return fee and tip in wei: room for the base fee to double, and the newest block's own tip."""
-        base_fee = next_base_fee(self._chain.known.full(head.hash))
-        tip = min(fees.tip(self._chain, head), self._limits.max_tip_wei)
-        if base_fee + tip > self._limits.max_fee_wei:
-            raise SubmissionError(f"gas costs {base_fee + tip} wei, the limit is {self._limits.max_fee_wei}; wait until it is cheaper")
-        return min(2 * base_fee + tip, self._limits.max_fee_wei), tip
 
 
 def deploy(chain: Chain, key: bytes) -> bytes:
@@ -378,8 +326,3 @@ def _by_nonce(unfinished: list[Signed]) -> dict[int, list[Signed]]:
 
 def _does(transaction: Transaction, to: bytes | None, call: bytes, value: int) -> bool:
     return (transaction.to, transaction.call, transaction.number("value")) == (to, call, value)
-
-
-def _dearer(fee: int) -> int:
-    """Return an eighth more: pools want a tenth before one transaction takes another's place."""
-    return fee * 9 // 8 + 1

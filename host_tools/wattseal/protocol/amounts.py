@@ -41,9 +41,10 @@ def utc(seconds: int) -> str:
     return _date(seconds).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def local(seconds: int) -> str:
-    """Return a UTC second in this machine's time zone, short, as in 03-01 15:20."""
-    return _date(seconds).astimezone().strftime("%m-%d %H:%M")
+def short(seconds: int) -> tuple[str, str]:
+    """Return a UTC second without year and seconds, in this machine's time zone and in UTC, as in 03-01 15:20 CET."""
+    form = "%m-%d %H:%M %Z"
+    return _date(seconds).astimezone().strftime(form), _date(seconds).strftime(form)
 
 
 def local_and_utc(seconds: int) -> str:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -19,6 +20,8 @@ from wattseal.loopback import LoopbackOnly
 from wattseal.protocol.framing import strict_json
 from wattseal.protocol.messages import Voucher, due, parse_command, read_hex, to_hex
 from wattseal.relay import page
+from wattseal.relay.health import Health
+from wattseal.relay.metrics import CONTENT_TYPE
 from wattseal.relay.service import Relay
 
 MAX_BODY_BYTES = 16 << 10
@@ -30,6 +33,7 @@ _STATUS_OF_CODE = {
     "not_enrolled": 404,
     "no_offer": 409,
     "retired": 409,
+    "in_site": 409,
     "malformed": 422,
     "bad_signature": 422,
     "plug_offline": 504,
@@ -39,30 +43,38 @@ _STATUS_OF_CODE = {
 _PLUG_IS_NOT_READY = ("busy", "no_clock", "stale_nonce", "outbox_full", "bad_state", "tripped", "meter_fault", "stale_epoch")
 
 
-def make_app(relay: Relay, loopback_only: bool) -> Starlette:
-    """Return the ASGI application. With `loopback_only`, requests must name a loopback host (against DNS rebinding)."""
+def make_app(relay: Relay, loopback_only: bool, health: Health | None = None) -> Starlette:
+    """Return the ASGI application. With `loopback_only`, requests must name a loopback host (against DNS rebinding).
+
+    `health` says whether the relay is ready; without one it is.
+    """
     hosts = [
         Route("/healthz", _health),
+        Route("/livez", _live),
+        Route("/metrics", _metrics),
         Route("/plugs", _plugs),
         Route("/plugs/{plug}/commands", _command, methods=["POST"]),
         Route("/plugs/{plug}/enrolments", _enrol, methods=["POST"]),
         Route("/quarantine", _quarantine),
+        Route("/sites", _sites),
+        Route("/plugs/{plug}/departure", _departure, methods=["POST"]),
     ]
-    return _app(relay, [*hosts, *_DRIVERS], loopback_only)
+    return _app(relay, [*hosts, *_DRIVERS], loopback_only, health or Health())
 
 
 def make_drivers_app(relay: Relay, loopback_only: bool) -> Starlette:
     """Return the application with what drivers need and nothing that commands a plug or lists others' sessions: it may face a network."""
-    return _app(relay, _DRIVERS, loopback_only)
+    return _app(relay, _DRIVERS, loopback_only, Health())
 
 
-def _app(relay: Relay, routes: list[Route], loopback_only: bool) -> Starlette:
+def _app(relay: Relay, routes: list[Route], loopback_only: bool, health: Health) -> Starlette:
     app = Starlette(
         routes=routes,
         middleware=[Middleware(LoopbackOnly)] if loopback_only else [],
         exception_handlers={WattsealError: _on_refusal, HTTPException: _on_http_error},
     )
     app.state.relay = relay
+    app.state.health = health
     return app
 
 
@@ -71,7 +83,17 @@ def _app(relay: Relay, routes: list[Route], loopback_only: bool) -> Starlette:
 
 async def _health(request: Request) -> Response:
     relay = _relay(request)
-    return JSONResponse({"ok": True, "chain_id": relay.chain_id, "contract": to_hex(relay.contract), "plugs_connected": len(relay.connections)})
+    reasons = await request.app.state.health.reasons()
+    page = {"ok": not reasons, "chain_id": relay.chain_id, "contract": to_hex(relay.contract), "plugs_connected": len(relay.connections)}
+    return JSONResponse(page | {"reasons": [asdict(reason) for reason in reasons]}, 503 if reasons else 200)
+
+
+async def _live(_: Request) -> Response:
+    return JSONResponse({"ok": True})
+
+
+async def _metrics(request: Request) -> Response:
+    return Response(_relay(request).metrics.text(), media_type=CONTENT_TYPE)
 
 
 async def _plugs(request: Request) -> Response:
@@ -164,11 +186,25 @@ async def _receipts(request: Request) -> Response:
 
 
 async def _session_page(request: Request) -> Response:
-    return page.render(_relay(request), _path_bytes(request, "session", 32))
+    return await run_in_threadpool(page.render, _relay(request), _path_bytes(request, "session", 32))
 
 
 async def _quarantine(request: Request) -> Response:
     return JSONResponse({"quarantine": [_hexed(asdict(entry)) for entry in _relay(request).store.quarantined()]})
+
+
+async def _sites(request: Request) -> Response:
+    return JSONResponse({"sites": _relay(request).sites.pages()})
+
+
+async def _departure(request: Request) -> Response:
+    plug = _path_bytes(request, "plug", 20)
+    _check_json_type(request)
+    departs_at = (await _body(request, "departs_at"))["departs_at"]
+    if type(departs_at) is not int or not 0 < departs_at < 1 << 40:
+        raise Malformed(f"departs_at is {departs_at!r:.40}: a UTC second")
+    _relay(request).sites.wish(plug, departs_at)
+    return JSONResponse({"plug": to_hex(plug)}, 202)
 
 
 _DRIVERS = [

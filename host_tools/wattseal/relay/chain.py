@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import ParamSpec, Protocol, TypeVar
 
+from wattseal.errors import GatewayError
 from wattseal.gateway.settlements import Step
 from wattseal.gateway.types import Claim, SessionState
 
@@ -43,12 +44,18 @@ class Gateway(Protocol):
 class ChainThreads:
     """Runs what waits for the chain beside the event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, failed: Callable[[GatewayError], None] = lambda error: None) -> None:
+        """`failed` is told every error of the chain."""
+        self.failed = failed
         self._threads = ThreadPoolExecutor(GATEWAY_THREADS, "gateway")
 
     async def ask(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Return what a call returns, or raise what it raises."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(call, *args, **kwargs))
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, partial(call, *args, **kwargs))
+        except GatewayError as error:
+            self.failed(error)
+            raise
 
     def close(self) -> None:
         """Let go of the threads; what still runs in them is not waited for."""

@@ -25,6 +25,11 @@ class ChainTime:
         self._seen_at = 0.0
         self._asked: asyncio.Task[int] | None = None
 
+    @property
+    def newest(self) -> int | None:
+        """UTC second of the newest header that was seen, None before the first."""
+        return self._newest
+
     async def ask(self) -> int:
         """Return the UTC seconds of the chain's newest header; who asks while another waits for it waits for the same answer. Raises GatewayError."""
         if self._asked is None or self._asked.done():

@@ -88,6 +88,11 @@ class Ingest:
         self._is_busy = False
         self._sessions: OrderedDict[bytes, _Session] = OrderedDict()  # of the thread
 
+    @property
+    def queued(self) -> int:
+        """How many receipts wait for a batch."""
+        return len(self._waiting)
+
     def close(self) -> None:
         """Finish the batch that is under way, and take no other."""
         self._thread.shutdown(wait=True, cancel_futures=True)

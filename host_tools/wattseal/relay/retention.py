@@ -37,6 +37,7 @@ class Forgetting:
         now = int(time.time())
         interim = _all(lambda: self._store.forget_interim(now - self._interim_s))
         sessions = _all(lambda: self._store.forget_sessions(now - self._session_s))
+        self._store.forget_transactions(now - self._session_s)
         if interim or sessions:
             _log.info("forgot", extra={"interim_receipts_of_sessions": interim, "sessions": sessions})
 

@@ -6,18 +6,22 @@ crash but the store: the plug sends again what was not acknowledged, and what wa
 
 import asyncio
 import logging
+import time
+from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
 
 from wattseal.errors import (
     Conflict,
     GatewayError,
+    InSite,
     NoOffer,
     NotEnrolled,
     PlugOffline,
     ProtocolError,
     Retired,
     StaleEpoch,
+    StoreError,
     UnknownPlug,
     UnknownSession,
 )
@@ -25,6 +29,7 @@ from wattseal.gateway.contract import STATUS_OPEN
 from wattseal.protocol.eip712 import domain_separator
 from wattseal.protocol.messages import (
     Ack,
+    Budget,
     Command,
     Enrolment,
     EnrolMessage,
@@ -32,6 +37,7 @@ from wattseal.protocol.messages import (
     Lock,
     Offer,
     PlugMessage,
+    Pong,
     ReceiptMessage,
     Refused,
     RetiredMessage,
@@ -50,8 +56,11 @@ from wattseal.relay.chain import ChainThreads, Gateway
 from wattseal.relay.chain_time import ChainTime
 from wattseal.relay.ingest import Ingest
 from wattseal.relay.links import Connection, Timings
+from wattseal.relay.metrics import Metrics
 from wattseal.relay.settle_policy import SettlePolicy
 from wattseal.relay.settling import Settler
+from wattseal.relay.site_control import SiteControl
+from wattseal.relay.sites import Site
 from wattseal.relay.verify import check_enrolment, check_retirement, check_session
 from wattseal.store import Store
 
@@ -65,24 +74,72 @@ _log = logging.getLogger(__name__)
 class Relay:
     """The relay of one chain and contract. A `PlugHandler`; what the API offers is here too."""
 
-    def __init__(self, chain_id: int, contract: bytes, store: Store, gateway: Gateway, timings: Timings, policy: SettlePolicy = HOME) -> None:
+    def __init__(
+        self,
+        chain_id: int,
+        contract: bytes,
+        store: Store,
+        gateway: Gateway,
+        timings: Timings,
+        policy: SettlePolicy = HOME,
+        sites: Iterable[Site] = (),
+    ) -> None:
         self.chain_id = chain_id
         self.contract = contract
         self.store = store
         self.connections: dict[bytes, Connection] = {}
         self._domain = domain_separator(chain_id, contract)
-        self._chain = ChainThreads()
+        self.metrics = Metrics()
+        self._chain = ChainThreads(lambda error: self.metrics.gateway_error(error.code))
         self._time = ChainTime(partial(self._chain.ask, gateway.head_timestamp))
         self._ingest = Ingest(self._domain, store)
         self._gateway = gateway
         self._timings = timings
         self._locks: dict[Connection, tuple[bytes, asyncio.Task[None]]] = {}
+        self.sites = SiteControl(sites, store)
         self.settler = Settler(store, gateway, self._chain, timings, policy, self._say_settled)
+        self.metrics.watch(self)
 
     def close(self) -> None:
         """Finish what is being stored, and let go of the threads that wait for the chain; what they do is safe to repeat."""
         self._ingest.close()
         self._chain.close()
+
+    # -- what is watched --------------------------------------------------------------------------------------------------------------
+
+    @property
+    def plugs_connected(self) -> int:
+        """How many plugs are connected."""
+        return len(self.connections)
+
+    @property
+    def queued(self) -> int:
+        """How many receipts wait to be stored."""
+        return self._ingest.queued
+
+    @property
+    def chain_head(self) -> int | None:
+        """UTC second of the newest header that was seen, None before the first."""
+        return self._time.newest
+
+    @property
+    def money_at_risk(self) -> dict[bytes, int]:
+        """By token, in its base units: what all stored receipts are worth beyond what is settled, as of the settler's last look."""
+        return self.settler.money_at_risk
+
+    @property
+    def settlements(self) -> dict[str, int]:
+        """How many settlements have come to each state since the start."""
+        return self.settler.outcomes
+
+    async def check_store(self) -> None:
+        """Raise StoreError where the store takes nothing. Not in the threads that wait for the chain, which may all be waiting."""
+        await asyncio.to_thread(self.store.check_writable)
+
+    async def check_head(self, max_age_s: float) -> str | None:
+        """Return why the chain's newest header is none to go by. Raises GatewayError."""
+        age_s = int(time.time()) - await self._time.ask()
+        return f"the newest header is {age_s} s old: is the chain's server synchronised?" if age_s > max_age_s else None
 
     # -- what the API asks ------------------------------------------------------------------------------------------------------------
 
@@ -124,7 +181,9 @@ class Relay:
             await self.connection(voucher.plug).ask(StopMessage(session, signature), session)
 
     async def command(self, plug: bytes, command: Command) -> None:
-        """Hand the host's command to a plug; its next status shows what came of it. Raises UnknownPlug or PlugOffline."""
+        """Hand the host's command to a plug; its next status shows what came of it. Raises UnknownPlug, PlugOffline or InSite."""
+        if isinstance(command, Budget) and self.sites.controls(plug):
+            raise InSite(f"plug {to_hex(plug)} is behind a site's breaker: its budget is the site's, and another one might exceed the breaker")
         await self.connection(plug).send(command)
 
     async def enrol(self, plug: bytes, epoch: int | None) -> Enrolment:
@@ -174,6 +233,7 @@ class Relay:
         self.connections[connection.plug] = connection
         _log.info("plug connected", extra={"plug": to_hex(connection.plug), "peer": connection.peer})
         connection.spawn(self._keep_time(connection))
+        self.sites.connected(connection)
         for plug in self.store.identities(connection.plug):
             await self._tell_settled(connection, plug)
         unfinished = self.store.unfinished(connection.plug)
@@ -185,6 +245,7 @@ class Relay:
         self._unwatch_lock(connection)
         if self.connections.get(connection.plug) is connection:
             del self.connections[connection.plug]
+        self.sites.disconnected(connection)
         _log.info("plug disconnected", extra={"plug": to_hex(connection.plug), "peer": connection.peer})
 
     async def received(self, connection: Connection, message: PlugMessage) -> None:
@@ -207,10 +268,14 @@ class Relay:
             case Refused():
                 _log.warning("the plug refused", extra={"peer": connection.peer, "code": message.code, "why": message.message})
                 connection.declined(message)
+                self.sites.refused(connection, message)
+            case Pong():
+                self.sites.answered(connection)
 
     async def quarantine(self, peer: str, error: ProtocolError, raw: bytes, plug: bytes | None) -> None:
         """Keep a refused frame with the reason, in the room of the plug (20 bytes) that has said hello."""
         _log.warning("refused a frame", extra={"peer": peer, "code": error.code, "why": str(error)})
+        self.metrics.quarantined(error.code)
         await self._ingest.write(partial(self.store.add_quarantined, peer, error.code, str(error), raw, plug))
 
     async def _take_session(self, connection: Connection, message: SessionMessage) -> None:
@@ -260,12 +325,21 @@ class Relay:
 
     async def _take_receipt(self, connection: Connection, message: ReceiptMessage) -> None:
         receipt = message.receipt
-        await self._time.check(receipt.asOf)
-        status = await self._ingest.take(connection.plug, message)
+        extra = {"session": to_hex(receipt.session), "sequence": receipt.sequence}
+        came = time.monotonic()
+        try:
+            await self._time.check(receipt.asOf)
+            status = await self._ingest.take(connection.plug, message)
+        except (ProtocolError, StoreError) as error:
+            outcome = "refused" if isinstance(error, ProtocolError) else "not_kept"
+            self.metrics.receipt(outcome)
+            _log.warning("receipt %s", outcome, extra=extra | {"peer": connection.peer, "code": error.code, "why": str(error)})
+            raise
+        self.metrics.receipt(status.value)
         if _log.isEnabledFor(logging.INFO):
-            extra = {"session": to_hex(receipt.session), "sequence": receipt.sequence, "energy_wh": receipt.energyWh, "final": receipt.final}
-            _log.info("receipt %s", status.value, extra=extra)
+            _log.info("receipt %s", status.value, extra=extra | {"energy_wh": receipt.energyWh, "final": receipt.final})
         await connection.send(Ack(receipt.session, receipt.sequence, status.value))
+        self.metrics.acknowledged(time.monotonic() - came)
         if receipt.final:
             self._unwatch_lock(connection)
             connection.answered(receipt.session)
@@ -274,6 +348,7 @@ class Relay:
     async def _take_status(self, connection: Connection, status: Status) -> None:
         await self._ingest.write(partial(self.store.add_status, connection.plug, status))
         connection.status = status
+        self.sites.saw(connection, status)
         if status.state in ("authorised", "suspended"):
             unfinished = self.store.unfinished(connection.plug)
             if unfinished is not None and unfinished.session == status.session:

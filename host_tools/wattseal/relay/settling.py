@@ -50,6 +50,7 @@ class Settler:
         self._due = asyncio.Event()
         self._pauses: dict[bytes, tuple[float, float]] = {}  # session -> (not before, on the monotonic clock; the next pause in seconds)
         self._money_at_risk: Counter[bytes] = Counter()
+        self.outcomes: Counter[str] = Counter()  # states that settlements have come to, since the start
         self._leased: dict[bytes, float] = {}  # session -> when to lease it again, on the monotonic clock
 
     @property
@@ -114,13 +115,17 @@ class Settler:
         steps = await self._chain.ask(self._gateway.settle_many, [claim for _, claim in claims])
         for (entry, _), step in zip(claims, steps, strict=True):
             session, sequence = entry.session.session, entry.message.receipt.sequence
+            if isinstance(step, GatewayError):
+                self._chain.failed(step)
             match step:
                 case Sent():
                     await self._record(entry, SettlementRecord(session, sequence, "sent", tx_hash=step.tx_hash))
                 case Settlement():
                     await self._record(entry, _record_of(session, sequence, step))
                 case GatewayError() if step.retry:
-                    _log.warning("not settled", extra={"session": to_hex(session), "code": step.code, "why": str(step), "retry": True})
+                    _log.warning(
+                        "not settled", extra={"session": to_hex(session), "sequence": sequence, "code": step.code, "why": str(step), "retry": True}
+                    )
                     self._pause(session)
                 case GatewayError():
                     await self._record(entry, SettlementRecord(session, sequence, "failed", code=step.code, message=str(step)))
@@ -143,6 +148,7 @@ class Settler:
         if record == entry.in_flight:
             return
         await self._chain.ask(self._store.add_settlement, record)
+        self.outcomes[record.state] += 1
         extra = {"session": to_hex(record.session), "sequence": record.sequence, "paid": record.paid}
         if record.state == "failed":
             _log.warning("settlement failed", extra=extra | {"code": record.code, "why": record.message})

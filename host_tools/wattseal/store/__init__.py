@@ -16,6 +16,10 @@ __all__ = ["Added", "Around", "Exported", "Quarantined", "SettlementRecord", "St
 class Store(Retention, Export, Quarantine, Statuses, Transactions):
     """The relay's database."""
 
+    def check_writable(self) -> None:
+        """Write and commit something that changes nothing. Raises StoreError."""
+        self._execute("UPDATE owner SET chain_id = chain_id")
+
     def bind(self, chain_id: int, contract: bytes) -> None:
         """Make the file belong to one chain and contract (20 bytes) for good. Raises ConfigError if it belongs to another."""
         with self.transaction():

@@ -61,9 +61,13 @@ class Database:
             except BaseException:
                 with suppress(StoreError):
                     self._adapter.run(connection, "ROLLBACK", ())
+                self._undone()
                 raise
             finally:
                 self._mine.connection = None
+
+    def _undone(self) -> None:
+        """Forget what was remembered of a transaction: it was undone."""
 
     def _now(self) -> int:
         return int(self._clock())

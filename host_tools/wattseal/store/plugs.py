@@ -32,6 +32,9 @@ class Plugs(Database):
             self._admitted.add(plug)
         return plug in self._admitted
 
+    def _undone(self) -> None:
+        self._admitted.clear()
+
     def _admit(self, plug: bytes) -> None:
         """Make room for a plug, in a transaction. Raises TooMany."""
         if self.knows(plug):

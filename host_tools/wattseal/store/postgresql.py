@@ -99,6 +99,7 @@ class Postgresql:
     def begin_reading(self, connection: "psycopg.Connection[Any]") -> None:
         """Start a transaction that sees one snapshot."""
         self.run(connection, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        self.run(connection, "SET LOCAL statement_timeout = 0")  # years may have to be sorted
 
     def commit(self, connection: "psycopg.Connection[Any]") -> None:
         """Commit; PostgreSQL undoes a transaction in which a statement failed, and does not call that an error."""

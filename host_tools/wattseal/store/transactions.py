@@ -21,3 +21,7 @@ class Transactions(Database):
     def finish_transactions(self, sender: bytes, below_nonce: int) -> None:
         """Note that an address's nonces below one are used in final blocks."""
         self._execute("UPDATE transactions SET done = 1 WHERE sender = ? AND nonce < ? AND done = 0", sender, below_nonce)
+
+    def forget_transactions(self, signed_before: int) -> None:
+        """Delete the finished transactions that were signed before a time (UTC seconds)."""
+        self._execute("DELETE FROM transactions WHERE done = 1 AND signed_at < ?", signed_before)

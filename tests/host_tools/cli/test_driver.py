@@ -1,6 +1,7 @@
 """`wattseal driver` and `wattseal receipts` where there is no chain and no relay. The whole way is in tests/e2e/test_driver.py."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -24,7 +25,8 @@ COMMANDS = ("create", "restore", "address", "voucher", "open", "receipts", "stop
 
 
 def run(*arguments: str, wallet: Path | None = None, stdin: str = "", password: str | None = PASSWORD, code: int = 0) -> Result:
-    environment: dict[str, str | None] = {"WATTSEAL_DRIVER_PASSWORD": password, "WATTSEAL_DRIVER_WALLET": None if wallet is None else str(wallet)}
+    environment: dict[str, str | None] = {name: None for name in os.environ if name.startswith("WATTSEAL_")}
+    environment |= {"WATTSEAL_DRIVER_PASSWORD": password, "WATTSEAL_DRIVER_WALLET": None if wallet is None else str(wallet)}
     done = CliRunner().invoke(app, arguments, stdin, environment)
     assert done.exit_code == code, done.output
     if code == 1:
@@ -93,7 +95,7 @@ def test_without_a_terminal_the_password_is_not_waited_for(folder: DriverFolder)
 def test_status_asks_nobody_and_shows_what_is_kept(folder: DriverFolder) -> None:
     shown = run("driver", "status", wallet=folder.path, password=None).stdout
     session = to_hex(folder.sessions[0].id)
-    for text in (session[:10], "3 final", "300", "0.02", "withdraw"):
+    for text in (session[:10], "final", "300 Wh", "0.02", "withdraw"):
         assert text in shown
     entry = json.loads(run("driver", "status", "--json", wallet=folder.path, password=None).stdout)[0]
     assert (entry["session"], entry["receipts"], entry["due_wei"]) == (session, 3, 31_500_000_000_000)
@@ -103,7 +105,7 @@ def test_receipts_are_listed_shown_exported_and_verified(folder: DriverFolder, t
     wallet, session = folder.path, to_hex(folder.sessions[0].id)
     assert session[:10] in run("receipts", "list", wallet=wallet).stdout
     shown = run("receipts", "show", session[:12], "--qr", wallet=wallet).stdout
-    for text in (session, "final", "0.0000315", "31500000000000", "█"):
+    for text in (session, "final", "0.0000315", "31500000000000 wei", "█"):
         assert text in shown
     second = run("receipts", "export", "--sequence", "2", wallet=wallet).stdout
     (tmp_path / "r").write_text(second)

@@ -48,7 +48,7 @@ def test_json_lines_hold_all_that_was_signed(place: str) -> None:
         assert row["due_wei"] == due(session.voucher, message.receipt)
     assert (first["settlement"]["state"], first["settlement"]["total_paid"], first["settlement"]["tx_hash"]) == ("settled", 2**100, "0x" + "01" * 32)
     assert second["settlement"] is None
-    assert len(run("--format", "jsonl", "--interim", WATTSEAL_STORE=place).stdout.splitlines()) == 4
+    assert len(run("--format", "jsonl", "--interim", WATTSEAL_RELAY_STORE=place).stdout.splitlines()) == 4
 
 
 def test_a_table_has_units_in_its_names_and_integers_in_its_cells(place: str) -> None:

@@ -55,7 +55,10 @@ def test_it_says_when_it_is_ready_serves_and_stops_in_order(tmp_path: Path, numb
         assert process.stderr
         ready = json.loads(process.stdout.readline())
         assert ready.keys() == {"ready", "listen", "api"}
-        assert httpx.get(f"http://{ready['api']}/healthz").json()["ok"] is True
+        assert httpx.get(f"http://{ready['api']}/livez").json()["ok"] is True
+        health = httpx.get(f"http://{ready['api']}/healthz")
+        assert (health.status_code, [reason["check"] for reason in health.json()["reasons"]]) == (503, ["chain"])  # nobody answers there
+        assert "wattseal_receipts_total" in httpx.get(f"http://{ready['api']}/metrics").text
         host, _, port = ready["listen"].rpartition(":")
         with socket.create_connection((host, int(port))) as plug:
             plug.sendall(b"rubbish\n")
@@ -68,6 +71,31 @@ def test_it_says_when_it_is_ready_serves_and_stops_in_order(tmp_path: Path, numb
     assert [event["code"] for event in events if event["event"] == "refused a frame"] == ["bad_frame"]
     assert [event["basis"] for event in events if event["event"] == "the chain is read"] == ["header taken on trust from the RPC"]
     assert KEY[2:] not in log
+
+
+def test_it_tells_systemd_when_it_is_ready_and_when_it_stops(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(PATIENCE_S)
+        environment = os.environ | {"WATTSEAL_RELAY_KEY": KEY, "NOTIFY_SOCKET": str(tmp_path / "notify")}
+        with subprocess.Popen(command(tmp_path), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            assert systemd.recv(100) == b"READY=1"
+            process.terminate()
+            assert systemd.recv(100) == b"STOPPING=1"
+            assert process.wait(PATIENCE_S) == 0
+
+
+def test_drivers_get_an_address_of_their_own(tmp_path: Path) -> None:
+    environment = os.environ | {"WATTSEAL_RELAY_KEY": KEY}
+    arguments = command(tmp_path, drivers="127.0.0.1:0")
+    with subprocess.Popen(arguments, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout
+        ready = json.loads(process.stdout.readline())
+        assert httpx.get(f"http://{ready['api']}/plugs").status_code == 200
+        assert httpx.get(f"http://{ready['drivers']}/plugs").status_code == 404
+        assert httpx.get(f"http://{ready['drivers']}/sessions/0x{'00' * 32}/page").json()["code"] == "unknown_session"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE_S) == 0
 
 
 def test_it_takes_receipts_while_no_beacon_node_answers(tmp_path: Path) -> None:
@@ -107,11 +135,11 @@ def test_a_wrong_option_is_wrong_usage(tmp_path: Path, options: dict[str, str]) 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--rpc", "x"), "choose one of"),
-        (("--rpc", "x", "--trust-rpc", "--simulated-beacon", "http://127.0.0.1:9"), "choose one of"),
+        (("--rpc", "http://x"), "choose one of"),
+        (("--rpc", "http://x", "--trust-rpc", "--simulated-beacon", "http://127.0.0.1:9"), "choose one of"),
         (("--trust-rpc",), "WATTSEAL_RELAY_RPC"),
-        (("--rpc", "x", "--beacon", "http://127.0.0.1:9"), "--light-client-store"),
-        (("--rpc", "x", "--trust-rpc", "--checkpoint", "0x"), "--checkpoint"),
+        (("--rpc", "http://x", "--beacon", "http://127.0.0.1:9"), "light_client_store"),
+        (("--rpc", "http://x", "--trust-rpc", "--checkpoint", "0x"), "checkpoint"),
     ],
 )
 def test_what_vouches_for_headers_has_to_be_said(tmp_path: Path, options: tuple[str, ...], message: str) -> None:

@@ -11,6 +11,8 @@ from typing import Any
 
 import aiomqtt
 import pytest
+import typer
+from wattseal.cli import link_options
 
 from tests.host_tools.cli.test_relay import KEY, PATIENCE_S, command, run
 from tests.host_tools.conftest import Actors
@@ -70,7 +72,7 @@ def test_a_broker_with_the_password_from_the_environment(tmp_path: Path) -> None
     made = mqtt_user(users)
     broker = Mosquitto(tmp_path, "allow_anonymous false", f"password_file {users}")
     broker.start()
-    environment = os.environ | {"WATTSEAL_RELAY_KEY": KEY, "WATTSEAL_MQTT_USER": made["user"], "WATTSEAL_MQTT_PASSWORD": made["password"]}
+    environment = os.environ | {"WATTSEAL_RELAY_KEY": KEY, "WATTSEAL_RELAY_MQTT_USER": made["user"], "WATTSEAL_RELAY_MQTT_PASSWORD": made["password"]}
     words = command(tmp_path, broker=f"mqtt://127.0.0.1:{broker.port}")
     try:
         with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
@@ -80,7 +82,7 @@ def test_a_broker_with_the_password_from_the_environment(tmp_path: Path) -> None
             assert answer["code"] == "bad_frame"
             process.terminate()
             assert process.wait(PATIENCE_S) == 0
-        environment["WATTSEAL_MQTT_PASSWORD"] = "not this one"
+        environment["WATTSEAL_RELAY_MQTT_PASSWORD"] = "not this one"
         ended = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     finally:
         broker.stop()
@@ -94,24 +96,34 @@ def test_a_broker_with_the_password_from_the_environment(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"broker": "mqtts://relay:Secret@broker.example"}, "WATTSEAL_MQTT_PASSWORD"),
+        ({"broker": "mqtts://relay:Secret@broker.example"}, "WATTSEAL_RELAY_MQTT_PASSWORD"),
         ({"broker": "http://broker.example"}, "mqtts://HOST"),
         ({"broker": "mqtts://"}, "mqtts://HOST"),
         ({"broker": "mqtts://broker.example:70000"}, "mqtts://HOST"),
         ({"broker": "mqtts://broker.example/path"}, "mqtts://HOST"),
         ({"broker": "mqtt://x", "mqtt_ca": "ca.pem"}, "mqtts://"),
         ({"broker": "mqtts://x", "mqtt_cert": "x.pem"}, "go together"),
-        ({"broker": "mqtt://x", "mqtt_listen": "127.0.0.1:0", "mqtt_users": "users"}, "--broker"),
+        ({"broker": "mqtt://x", "mqtt_listen": "127.0.0.1:0", "mqtt_users": "users"}, "broker"),
         ({"mqtt_listen": "127.0.0.1:0"}, "who may come in"),
-        ({"mqtt_user": "relay"}, "--broker"),
+        ({"mqtt_user": "relay"}, "without broker"),
         ({"shards": "7f-00"}, "00-7f"),
         ({"shards": "0-100"}, "00-7f"),
     ],
 )
-def test_what_does_not_fit_is_wrong_usage(tmp_path: Path, options: dict[str, str], message: str) -> None:
-    ended = run(command(tmp_path, **options))
+def test_what_does_not_fit_is_wrong_usage(options: dict[str, Any], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    files = {name: Path(value) for name, value in options.items() if name in ("mqtt_ca", "mqtt_cert", "mqtt_key", "mqtt_users")}
+    unset = dict.fromkeys(("broker", "mqtt_user", "mqtt_ca", "mqtt_cert", "mqtt_key", "mqtt_listen", "mqtt_users", "serial"))
+    with pytest.raises(typer.BadParameter) as wrong:
+        link_options.settings(**{"listen": "127.0.0.1:0", "shards": "00-ff", **unset, **options, **files})  # type: ignore[arg-type]
+    assert message in str(wrong.value.param_hint) + wrong.value.message
+    assert "Secret" not in wrong.value.message
+
+
+def test_wrong_usage_ends_with_2_and_shows_no_password(tmp_path: Path) -> None:
+    ended = run(command(tmp_path, broker="mqtts://relay:Secret@broker.example"))
     assert ended.returncode == 2
-    assert message in " ".join(ended.stderr.split())
+    assert "WATTSEAL_MQTT_PASSWORD" in ended.stderr
     assert "Secret" not in ended.stderr
     assert not list(tmp_path.iterdir())
 

@@ -15,7 +15,7 @@ from wattseal.errors import BeaconError, ConfigError, StoreError
 from wattseal.gateway.connect import ChainSettings, connect
 from wattseal.gateway.rpc import Rpc
 
-from tests.host_tools.gateway.conftest import _anvil
+from tests.host_tools.gateway.conftest import start_chain
 
 PATIENCE_S = 30
 CHAIN_ID = 31337
@@ -31,7 +31,7 @@ def run(*options: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def anvil() -> Iterator[str]:
-    with _anvil("osaka") as url:
+    with start_chain("osaka") as url:
         yield url
 
 

@@ -1,4 +1,6 @@
 import dataclasses
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -55,7 +57,7 @@ def test_a_key_whose_line_was_cut_off_was_never_handed_out(folder: DriverFolder)
     second, _ = folder.reserve()
     path = folder.path / "sessions.jsonl"
     path.write_bytes(path.read_bytes()[:-1])
-    assert list(reopened(folder).reserved) == [first]
+    assert list(reopened(folder).unlocked_keys(None)) == [first]
     assert second > first
 
 
@@ -170,3 +172,29 @@ def test_a_key_stays_with_its_plug_until_a_lock_is_sent(street: Street, folder: 
     assert folder.unlocked_keys(None) == key
     folder.mark_locking(session)
     assert folder.unlocked_keys(None) == {}
+
+
+TAKER = """
+import sys
+from pathlib import Path
+from wattseal.driver.folder import DriverFolder
+from wattseal.driver.seed import SLOT_S
+with DriverFolder(Path(sys.argv[1]), lambda: 1_795_600_000 + SLOT_S * float(sys.argv[2])) as folder:
+    folder.unlock(sys.argv[3])
+    while True:
+        sys.stdout.write(f"{folder.reserve()[0]}\\n")
+        sys.stdout.flush()
+"""
+
+
+def test_no_key_is_shown_twice_however_often_the_command_is_killed(folder: DriverFolder) -> None:
+    folder.close()
+    shown: list[int] = []
+    for number in (500, 1000, 1500):
+        command = [sys.executable, "-c", TAKER, str(folder.path), str(number), PASSWORD]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as taker:
+            assert taker.stdout
+            shown += [int(taker.stdout.readline()) for _ in range(3)]
+            taker.kill()
+            shown += [int(line) for line in taker.stdout if line.endswith("\n")]
+    assert len(shown) == len(set(shown)) >= 9

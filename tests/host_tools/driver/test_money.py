@@ -118,3 +118,22 @@ def test_money_comes_back_from_an_address_that_had_no_session(street: Street, fo
     receiver = secrets.token_bytes(20)
     money.withdraw(street.chain(), street.contract, folder.key(index), receiver, None, say)
     assert money.coins_at(street.chain(), receiver) > CAP * 9 // 10
+
+
+def test_a_key_belongs_to_its_session_before_the_lock_is_sent(
+    street: Street, folder: DriverFolder, plug: Plug, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A crash in the middle of sending: whether the lock is on its way, nobody knows."""
+    session = street.arrive(folder, plug)
+    street.send(session.voucher.driver, money.to_send(street.chain(), CAP))
+
+    def crash(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Gateway, "submit", crash)
+        with pytest.raises(KeyboardInterrupt):
+            money.lock(folder, street.chain(), session, folder.key(session.index))
+    assert folder.is_locking(session)
+    assert folder.unlocked_keys(None) == {}
+    money.lock(folder, street.chain(), session, folder.key(session.index))

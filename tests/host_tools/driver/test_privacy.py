@@ -91,6 +91,7 @@ def test_ten_sessions_share_nothing_but_what_everybodys_share(town: Town, others
     known = {number(signatures.address(key)) for key in keys} | {number(town.street.contract)}
     found = {value for value, places in repeated(own).items() if places & {"sender", "receiver", "voucher's key", "receipt's key"}}
     assert found == known - {number(plug.host) for plug in town.plugs}
+    assert not any("voucher's key" in places for trace in own for places in trace.values.values())  # no voucher's signature is published
     for session, trace in zip(folder.sessions, own, strict=True):
         assert {"sender", "topic"} <= trace.values[number(session.voucher.driver)]
 
@@ -114,6 +115,7 @@ def test_money_that_comes_from_or_goes_to_an_own_address_is_found(
     assert set(personal(paid, others)) == {number(signatures.address(funder)), number(receiver)}
     paid_for = [town.session(folder, payer=payer) for _ in range(2)]
     assert set(personal(paid_for, others)) == {number(signatures.address(payer))}
+    assert "voucher's key" in paid_for[0].values[number(folder.sessions[2].voucher.driver)]
 
 
 def test_the_same_salt_twice_is_found(folder: DriverFolder, street: Street, plug: Plug) -> None:

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from wattseal.driver import visits
 from wattseal.driver.folder import DriverFolder
-from wattseal.driver.relay_client import MAX_ANSWER_BYTES, Refused, RelayClient
+from wattseal.driver.relay_client import MAX_ANSWER_BYTES, RelayClient
 from wattseal.driver.visits import Wanted
-from wattseal.errors import BadSignature, BadTerms, LinkError, WattsealError, WrongChain, WrongPlug
+from wattseal.errors import BadSignature, BadTerms, LinkError, RelayRefused, WattsealError, WrongChain, WrongPlug
 from wattseal.protocol.messages import SessionMessage, Voucher, to_hex
 from wattseal.relay.api import make_drivers_app
 
@@ -103,7 +103,7 @@ class TestAtAPlug:
         arriving = asyncio.create_task(arrive(running, folder, relay))
         await plug.expect("voucher")
         await plug.send({"type": "refused", "code": "stale_nonce", "message": "said by the plug", "session": None})
-        with pytest.raises(Refused, match="said by the plug"):
+        with pytest.raises(RelayRefused, match="said by the plug"):
             await arriving
         await plug.send(offer(8))
         await until(lambda: running.relay.connection(running.actors.plug).offer.nonce == 8)  # type: ignore[union-attr]

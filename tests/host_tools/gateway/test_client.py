@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from wattseal.errors import ConfigError, GatewayError, ProofError, Reverted, RpcError, SettlementRefused, SubmissionError
-from wattseal.gateway import settlements
+from wattseal.gateway import settlements, submit
 from wattseal.gateway.client import Gateway
 from wattseal.gateway.contract import STATUS_CLOSED, STATUS_NONE, STATUS_OPEN, balance_slot, call_data, claim, event_topic, session_slot
 from wattseal.gateway.rpc import to_hex
@@ -180,7 +180,7 @@ def test_crash_while_a_transaction_is_pending(open_charge, manual_mining, monkey
         call = call_data("settle", claim(*arguments))
         if pending == "withdraw":
             call = call_data("withdraw", open_charge.host, COIN)
-            patch.setattr(gateway._submitter, "_estimate_gas", lambda *_: 300_000)  # there is nothing to withdraw yet
+            patch.setattr(submit, "estimate_gas", lambda *_: 300_000)  # there is nothing to withdraw yet
         with pytest.raises(KeyboardInterrupt):
             gateway.submit(call)
 

@@ -4,8 +4,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from wattseal.errors import ProofError, Reverted, RpcError, SubmissionError
 from wattseal.gateway import submit
+from wattseal.gateway.mempool import Limits
 from wattseal.gateway.rpc import Rpc, quantity, to_hex
-from wattseal.gateway.submit import Limits, Submitter, deploy
+from wattseal.gateway.submit import Submitter, deploy
 from wattseal.gateway.transaction_log import MemoryTransactionLog
 from wattseal.gateway.transactions import decode
 from wattseal.protocol import signatures
@@ -68,6 +69,17 @@ class Sender:
 @pytest.fixture
 def sender(anvil, funded_key):
     return Sender(anvil, funded_key())
+
+
+@pytest.fixture
+def alone(start_anvil):
+    """A sender on a chain of its own, whose blocks come only by `mine`: anvil goes on showing blocks that were reverted."""
+    with start_anvil("osaka") as url:
+        sender = Sender(url, b"\x55" * 32)
+        sender.rpc.call("anvil_setBalance", to_hex(sender.address), to_hex(10**20))
+        sender.rpc.call("evm_setAutomine", False)
+        sender.mine()
+        yield sender
 
 
 @pytest.fixture
@@ -394,23 +406,23 @@ def test_no_server_answers(sender, manual_mining, monkeypatch):
 # -- reorganisations and finality -----------------------------------------------------------------------------------------------------
 
 
-def test_a_reorganisation_of_thirty_blocks(sender, manual_mining):
+def test_a_reorganisation_of_thirty_blocks(alone):
     """What was in a block goes back into the pool as often as it takes, and counts once."""
     sent = []
-    snapshot = sender.rpc.call("evm_snapshot")
+    snapshot = alone.rpc.call("evm_snapshot")
     for value in (1, 2, 3):
-        sent.append(sender.send(value).transaction.hash)
-        sender.mine(10)
-        sender.advance()
-    assert sender.included() == sent
-    sender.rpc.call("evm_revert", snapshot)
-    assert sender.included() == []
-    sender.advance()
-    assert sender.pooled() == set(sent)
-    sender.mine()
-    sender.advance()
-    assert sender.included() == sent
-    assert sender.count() == 3
+        sent.append(alone.send(value).transaction.hash)
+        alone.mine(10)
+        alone.advance()
+    assert alone.included() == sent
+    alone.rpc.call("evm_revert", snapshot)
+    assert alone.included() == []
+    alone.advance()
+    assert alone.pooled() == set(sent)
+    alone.mine()
+    alone.advance()
+    assert alone.included() == sent
+    assert alone.count() == 3
 
 
 def test_let_go_of_once_final(sender, manual_mining):
@@ -431,6 +443,27 @@ def test_let_go_of_once_final(sender, manual_mining):
     sender.advance()
     assert sender.log.unfinished_transactions(sender.address) == []
     assert sender.send().nonce == 1
+
+
+def test_what_a_reorganisation_undid_is_not_let_go_of(alone):
+    """It was in a block, and a block of that height is final: but of another branch."""
+    final = [0]
+    chain = trusting(alone.url)
+    chain.finalized = lambda: chain.headers.by_number(final[0])
+    alone.restart(chain=chain)
+    alone.send()
+    alone.mine()
+    snapshot = alone.rpc.call("evm_snapshot")
+    sent = alone.send()
+    alone.mine()
+    alone.advance()
+    included_at = alone.head().number
+    alone.rpc.call("evm_revert", snapshot)
+    alone.rpc.call("anvil_dropAllTransactions")
+    alone.mine()
+    final[0] = included_at
+    alone.advance()
+    assert [signed.raw for signed in alone.submitter.waiting(alone.head())] == [sent.raw]
 
 
 def test_a_node_that_restarts(start_anvil, tmp_path):

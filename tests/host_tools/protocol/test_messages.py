@@ -104,6 +104,7 @@ def test_a_hostile_value_raises_nothing_but_a_protocol_error(place: tuple[int, s
         (4, "session", "0x12"),
         (4, "register_mwh", 2**63),
         (6, "message", "x" * 2049),
+        (6, "message", "a NUL: \0"),
     ],
 )
 def test_a_value_out_of_range_is_malformed(index: int, key: str, value: object) -> None:

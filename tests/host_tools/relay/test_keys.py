@@ -13,6 +13,7 @@ from wattseal.protocol import signatures
 from wattseal.protocol.eip712 import domain_separator
 from wattseal.protocol.messages import Enrol, Enrolment, Retire, RetiredMessage, parse_plug_message, to_hex
 from wattseal.relay.verify import check_enrolment, check_retirement
+from wattseal.store import plugs
 
 from tests.host_tools.conftest import Actors, P256Key, RunningRelay, ScriptedPlug, until
 
@@ -244,6 +245,14 @@ async def test_the_first_retirement_of_a_key_stands(running: RunningRelay) -> No
     assert running.store.retirement(ACTORS.plug) == retirement(6)
     assert running.store.identities(NEW) == [NEW, ACTORS.plug]
     assert running.store.identities(THIRD) == [THIRD]
+
+
+async def test_invented_keys_that_give_up_find_no_room(running: RunningRelay) -> None:
+    new = await running.connect(ACTORS.hello(plug=to_hex(NEW)))
+    for number in range(1, plugs.MAX_PREDECESSORS + 1):
+        await new.send(retirement(1, key=number.to_bytes(31) + b"\xee").frame())
+    await until(lambda: len(running.store.identities(NEW)) == 1 + plugs.MAX_PREDECESSORS)
+    assert await refusal(new, retirement(1, key=b"\xee" * 32)) == "too_many"
 
 
 async def test_a_retired_key_enrols_no_more(running: RunningRelay) -> None:

@@ -14,7 +14,6 @@ from wattseal.errors import (
     PlugSilent,
     RpcError,
     SettlementRefused,
-    StoreError,
     UnknownPlug,
     UnknownSession,
 )
@@ -173,15 +172,11 @@ async def test_a_store_that_fails_acknowledges_nothing_and_lets_the_plug_come_ba
     plug = await running.connect()
     session = await running.charge(plug)
     message = running.actors.receipt_message(session, 1)
-
-    def fail(_: object) -> None:
-        raise StoreError("the disk is full")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(running.store._adapter, "commit", fail)
-        await plug.send(message.frame())
-        await plug.closed()
+    running.store._execute("CREATE TRIGGER full BEFORE INSERT ON receipts BEGIN SELECT RAISE(ABORT, 'the disk is full'); END")
+    await plug.send(message.frame())
+    await plug.closed()
     assert "ack" not in [heard["type"] for heard in plug.heard]
+    running.store._execute("DROP TRIGGER full")
     assert (await deliver(await running.connect(), message))["status"] == "stored"
 
 

@@ -12,10 +12,11 @@ import pytest
 from wattseal.errors import GatewayError
 from wattseal.gateway.chain import Chain
 from wattseal.gateway.client import Gateway
-from wattseal.gateway.contract import call_data, event_topic
+from wattseal.gateway.contract import call_data, claim, event_topic
+from wattseal.gateway.mempool import Limits
 from wattseal.gateway.rpc import Rpc, to_hex
 from wattseal.gateway.settlements import Finality
-from wattseal.gateway.submit import Limits, deploy
+from wattseal.gateway.submit import deploy
 from wattseal.protocol import signatures
 from wattseal.protocol.messages import ReceiptMessage, SessionMessage, Voucher, due
 from wattseal.relay.chain import ChainThreads
@@ -111,7 +112,9 @@ class Site:
         assert self.settled_events() == owed
         reader = Gateway(trusting(self.url), self.contract)
         for charge, message in self.charges:
-            assert self.states(charge)[-1] == "settled"
+            record = self.store.settlements(charge.session)[-1]
+            assert record.state == "settled"
+            assert self.rpc.call("eth_getBlockByNumber", to_hex(record.block_number or 0), False)["hash"] == to_hex(record.block_hash or b"")
             if message.receipt.final:
                 assert reader.balance_of(charge.host, COIN) == due(charge.voucher, message.receipt)
                 assert charge.session in self.told
@@ -306,6 +309,49 @@ async def test_a_reorganisation_under_a_restarted_relay(site: Site) -> None:
         site.rpc.call("evm_revert", snapshot)
         site.mine(31)
         await site.settle_all(site.settler())
+    site.check_once_and_only_once()
+
+
+async def test_a_reorganisation_between_two_looks(site: Site) -> None:
+    """The transaction is in a block at both looks, but not in the same."""
+    charge = site.charge()
+    settler = site.settler()
+    with manual_mining(site):
+        snapshot = site.rpc.call("evm_snapshot")
+        await settler.settle_due()
+        site.mine()
+        await settler.settle_due()
+        ((_, raw, _),) = site.store.unfinished_transactions(signatures.address(site.relay_key))
+        site.rpc.call("evm_revert", snapshot)
+        site.mine(2)
+        site.rpc.call("eth_sendRawTransaction", to_hex(raw))
+        site.mine(2)
+        await settler.settle_due()
+        assert site.states(charge) == ["included"]
+        (record,) = site.store.settlements(charge.session)
+        assert site.rpc.call("eth_getTransactionReceipt", to_hex(record.tx_hash or b""))["blockHash"] == to_hex(record.block_hash or b"")
+        await site.settle_all(settler)
+    site.check_once_and_only_once()
+
+
+async def test_somebody_elses_settlement_moves_to_another_block(site: Site) -> None:
+    charge = site.charge()
+    settler = site.settler()
+    _, message = site.charges[0]
+    host = Gateway(trusting(site.url), site.contract, charge.host_key)
+    assert host._submitter
+    with manual_mining(site):
+        snapshot = site.rpc.call("evm_snapshot")
+        call = call_data("settle", claim(charge.voucher, message.receipt, message.signature))
+        sent = host._submitter.send(host.chain.headers.latest(), site.contract, call)
+        site.mine()
+        await settler.settle_due()
+        assert site.states(charge) == ["included"]
+        site.rpc.call("evm_revert", snapshot)
+        site.mine(2)
+        site.rpc.call("eth_sendRawTransaction", to_hex(sent.raw))
+        site.mine(2)
+        await site.settle_all(settler)
     site.check_once_and_only_once()
 
 

@@ -37,6 +37,20 @@ def test_invented_plugs_find_no_room_and_known_ones_go_on(where: str) -> None:
     store.close()
 
 
+def test_a_plug_of_a_transaction_that_was_undone_is_not_taken_for_known(store: Store) -> None:
+    def fail() -> None:
+        with store.transaction():
+            store.add_status(ACTORS.plug, STATUS)
+            store.add_status(ACTORS.plug, STATUS)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert not store.knows(ACTORS.plug)
+    store.add_status(ACTORS.plug, STATUS)
+    assert store.plugs() == [ACTORS.plug]
+
+
 def test_invented_predecessors_find_no_room(store: Store) -> None:
     for number in range(plugs.MAX_PREDECESSORS):
         store.put_retirement(retired(number))

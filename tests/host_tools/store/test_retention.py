@@ -44,7 +44,7 @@ def test_in_the_end_all_of_a_settled_session_goes_and_nothing_of_others(settled:
     assert forget_all(settled.forget_sessions, ACTORS.now + 1) == 1
     assert (settled.voucher(first), settled.receipts(first), settled.settlements(first)) == (None, [], [])
     assert settled.count_receipts(second) == 5
-    assert [session.session for session, _ in settled.due(received_before=0)] == [second]
+    assert [entry.session.session for entry in settled.unsettled()] == [second]
     assert settled.knows(ACTORS.plug)
 
 

@@ -20,3 +20,12 @@ def test_a_transaction_that_is_finished_stays_so(store: Store) -> None:
     store.finish_transactions(ONE, 2)
     store.add_transaction(ONE, 1, b"a", 9)
     assert store.unfinished_transactions(ONE) == []
+
+
+def test_finished_transactions_are_forgotten_after_a_time(store: Store) -> None:
+    for nonce, signed_at in ((1, 10), (2, 20), (3, 10)):
+        store.add_transaction(ONE, nonce, b"%d" % nonce, signed_at)
+    store.finish_transactions(ONE, 3)
+    store.forget_transactions(20)
+    rows = store._rows("SELECT nonce FROM transactions ORDER BY nonce")
+    assert [row["nonce"] for row in rows] == [2, 3]

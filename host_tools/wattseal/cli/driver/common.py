@@ -1,6 +1,7 @@
 """What the commands of `wattseal driver` have in common: options, the wallet's folder, keys, and what a terminal shows while one waits."""
 
 import getpass
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -87,17 +88,10 @@ def new_password(password_file: Path | None) -> str:
     from wattseal import keys
 
     password = keys.password_of(password_file, PASSWORD_VARIABLE, "new password for the wallet")
-    asked = password_file is None and sys.stdin.isatty() and not is_set(PASSWORD_VARIABLE)
+    asked = password_file is None and sys.stdin.isatty() and not os.environ.get(PASSWORD_VARIABLE)
     if asked and password != getpass.getpass("the same again: "):
         raise WalletError("the two passwords differ: nothing was made")
     return password
-
-
-def is_set(variable: str) -> bool:
-    """Return whether an environment variable holds something."""
-    import os
-
-    return bool(os.environ.get(variable))
 
 
 def ask_secret(what: str) -> str:

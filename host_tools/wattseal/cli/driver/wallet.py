@@ -39,7 +39,7 @@ def restore(
     chain: ChainOptions,
     wallet: Wallet = HOME,
     password_file: PasswordFile = None,
-    since: Annotated[str, typer.Option(help="UTC date of the wallet's first session, as in 2026-03-01.")] = "2026-01-01",
+    since: Annotated[str, typer.Option(help="UTC date since which the wallet was in use, as in 2026-03-01.")] = "2026-01-01",
     unused: Annotated[list[str] | None, typer.Option("--unused", help="Address that was paid to and has no session yet; may be repeated.")] = None,
 ) -> None:
     """Make a wallet again from its 24 words.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from wattseal.errors import LinkError, PlugOffline, PlugRefused, PlugSilent, ProtocolError, WattsealError
-from wattseal.protocol.messages import Health, Hello, Message, Offer, PlugMessage, Refused, Status
+from wattseal.protocol.messages import Health, Hello, Message, Offer, Ping, PlugMessage, Refused, Status
 
 _MAX_MESSAGE = 800  # characters of a `refused` message: also with every one escaped the frame has less than 2000 bytes
 
@@ -52,6 +52,7 @@ class Connection:
         self.health: Health | None = None
         self.clock_set = asyncio.Event()  # a `time` was sent
         self.refusals = 0
+        self.pings = 0  # sent
         self._wire = wire
         self._timings = timings
         self._tasks: set[asyncio.Task[None]] = set()
@@ -67,6 +68,7 @@ class Connection:
 
     async def send(self, message: Message) -> None:
         """Send a message. Raises PlugOffline where the plug is gone or does not read; the connection is dropped then."""
+        self.pings += isinstance(message, Ping)
         try:
             async with asyncio.timeout(self._timings.send_s):
                 await self._wire.send(message)

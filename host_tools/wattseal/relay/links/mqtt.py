@@ -19,13 +19,13 @@ from wattseal.protocol.messages import PROTOCOL_VERSION, Gone, Greet, Hello, Mes
 from wattseal.relay.links.connection import Connection, PlugHandler, Timings
 from wattseal.relay.links.door import Door, unsupported_version
 from wattseal.relay.links.mqtt_client import BrokerAddress, MqttClient
+from wattseal.relay.links.mqtt_peers import GREET_EVERY_S, Peer, TopicWire
 from wattseal.relay.links.pace import Pace
 
 MAX_PAYLOAD_UP = 4000
 MAX_PLUGS = 20_000
 INBOX = 4096  # messages of all plugs that are not dealt with yet
 PLUG_INBOX = 256  # those of one plug
-GREET_EVERY_S = 5  # at most, one plug
 GREETS_PER_S = 200  # when the broker is back
 REFRESH_S = 6 * 3600  # a broker whose queue is full drops messages and tells nobody, so each plug starts over now and then
 LONGEST_PAUSE_S = 60
@@ -37,48 +37,6 @@ _CHUNK = 100  # plugs that are looked after between two turns of the loop
 _log = logging.getLogger(__name__)
 
 
-class _Peer:
-    """What is known of one plug at the broker."""
-
-    __slots__ = ("connection", "greeted_s", "heard_s", "is_worked", "pace", "plug", "queue", "too_fast", "wire")
-
-    def __init__(self, plug: bytes, wire: "_TopicWire") -> None:
-        self.plug = plug
-        self.wire = wire
-        self.connection: Connection | None = None
-        self.pace = Pace()
-        self.queue: deque[bytes] | None = None  # None: empty
-        self.is_worked = False
-        self.too_fast = False
-        self.heard_s = 0.0
-        self.greeted_s: float = -GREET_EVERY_S  # or when it said hello by itself
-
-    @property
-    def name(self) -> str:
-        return f"mqtt:{to_hex(self.plug)}"
-
-
-class _TopicWire:
-    """The `down` topic of a plug."""
-
-    __slots__ = ("_link", "_topic", "peer")
-
-    def __init__(self, link: "MqttLink", topic: str) -> None:
-        self._link = link
-        self._topic = topic
-        self.peer: _Peer | None = None
-
-    async def send(self, message: Message) -> None:
-        await self._link.publish(self._topic, message)
-
-    def cut(self) -> None:
-        if self.peer is not None and self.peer.connection is not None:
-            self._link.end_soon(self.peer, self.peer.connection)
-
-    async def close(self) -> None:
-        """A topic needs none."""
-
-
 class MqttLink:
     """The plugs of some shards, at one broker."""
 
@@ -88,7 +46,7 @@ class MqttLink:
         self._door = Door(chain_id, contract, handler)
         self._timings = timings
         self._filters = ["wattseal/+/+/+/up"] if shards == ALL_SHARDS else [f"wattseal/+/{shard:02x}/+/up" for shard in shards]
-        self._peers: dict[bytes, _Peer] = {}
+        self._peers: dict[bytes, Peer] = {}
         self._client: MqttClient | None = None
         self._waiting = 0  # messages in all queues, and those being dealt with
         self._strays = Pace()
@@ -104,6 +62,10 @@ class MqttLink:
             _log.warning("the broker does not answer yet", extra={"broker": str(address), "why": str(error)})
         self._spawn(self._stay_connected(address))
         self._spawn(self._look_after_plugs())
+
+    async def check(self) -> str | None:
+        """Return why no plug can be heard, or None."""
+        return None if self._client is not None else "no connection to the broker: is it running, and does it take this relay's credentials?"
 
     async def close(self) -> None:
         """End every connection, and the one to the broker."""
@@ -122,9 +84,11 @@ class MqttLink:
             raise ConnectionResetError("the broker is away")
         await self._client.publish(topic, json.dumps(message.frame(), separators=(",", ":")).encode())
 
-    def end_soon(self, peer: _Peer, connection: Connection) -> None:
-        """End a plug's connection from anywhere."""
-        self._spawn(self._end(peer, connection))
+    def cut(self, plug: bytes) -> None:
+        """End a plug's connection, if it has one, from anywhere."""
+        peer = self._peers.get(plug)
+        if peer is not None:
+            self._spawn(self._end(peer, peer.connection))
 
     # -- the broker -------------------------------------------------------------------------------------------------------------------
 
@@ -134,7 +98,7 @@ class MqttLink:
     async def _stay_connected(self, address: BrokerAddress) -> None:
         loop = asyncio.get_running_loop()
         pause_s = 1.0
-        known: list[_Peer] = []
+        known: list[Peer] = []
         while True:
             try:
                 client = self._client or await self._connect(address)
@@ -159,7 +123,7 @@ class MqttLink:
             await asyncio.sleep(pause_s * random.uniform(0.5, 1))  # noqa: S311 - not for secrets: so that relays do not come all at once
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
-    async def _greet_all(self, peers: list[_Peer]) -> None:
+    async def _greet_all(self, peers: list[Peer]) -> None:
         for peer in peers:
             if peer.connection is None:
                 await self._greet(peer)
@@ -177,7 +141,7 @@ class MqttLink:
                 refused = Malformed(f"{wrong} is not one of docs/protocol.md, Over MQTT")
                 self._spawn(self._door.handler.quarantine("mqtt", refused, payload, None))
             return
-        peer = self._peer(match)
+        peer = self._peer(bytes.fromhex(match[3]))
         if peer is None:
             self.dropped += 1
             return
@@ -191,7 +155,7 @@ class MqttLink:
             return
         peer.heard_s = now_s
         if int(match[1]) != PROTOCOL_VERSION:
-            wire = _TopicWire(self, f"wattseal/{match[1]}/{match[2]}/{match[3]}/down")
+            wire = TopicWire(self, peer.plug, int(match[1]))
             self._spawn(self._refuse_by(Connection(peer.name, wire, self._timings), unsupported_version(int(match[1])), payload))
             return
         if peer.queue is None:
@@ -204,15 +168,13 @@ class MqttLink:
             peer.is_worked = True
             self._spawn(self._work(peer))
 
-    def _peer(self, match: re.Match[str]) -> _Peer | None:
-        plug = bytes.fromhex(match[3])
+    def _peer(self, plug: bytes) -> Peer | None:
         peer = self._peers.get(plug)
         if peer is None and len(self._peers) < MAX_PLUGS:
-            wire = _TopicWire(self, f"wattseal/{PROTOCOL_VERSION}/{match[2]}/{match[3]}/down")
-            peer = wire.peer = self._peers[plug] = _Peer(plug, wire)
+            peer = self._peers[plug] = Peer(plug, TopicWire(self, plug))
         return peer
 
-    async def _work(self, peer: _Peer) -> None:
+    async def _work(self, peer: Peer) -> None:
         """Deal with what a plug has in its queue, the others having their turns between two messages."""
         try:
             while peer.queue:
@@ -220,18 +182,19 @@ class MqttLink:
                 try:
                     await self._take(peer, payload)
                 finally:
-                    self._done()
+                    self._done(1)
                 await asyncio.sleep(0)
         finally:
+            self._done(len(peer.queue or ()))  # after an error that nobody expected
             peer.queue = None
             peer.is_worked = False
 
-    def _done(self) -> None:
-        self._waiting -= 1
+    def _done(self, messages: int) -> None:
+        self._waiting -= messages
         if self._waiting <= INBOX // 2 and self._client is not None:
             self._client.resume()
 
-    async def _take(self, peer: _Peer, payload: bytes) -> None:
+    async def _take(self, peer: Peer, payload: bytes) -> None:
         try:
             frame = _decode(payload)
         except FrameError as error:
@@ -258,7 +221,7 @@ class MqttLink:
         if not goes_on or connection.hello is None:
             await self._end(peer, connection)
 
-    async def _refuse(self, peer: _Peer, error: ProtocolError, payload: bytes) -> None:
+    async def _refuse(self, peer: Peer, error: ProtocolError, payload: bytes) -> None:
         await self._refuse_by(peer.connection or Connection(peer.name, peer.wire, self._timings), error, payload)
 
     async def _refuse_by(self, connection: Connection, error: ProtocolError, payload: bytes) -> None:
@@ -271,7 +234,7 @@ class MqttLink:
 
     # -- the plugs --------------------------------------------------------------------------------------------------------------------
 
-    async def _greet(self, peer: _Peer) -> None:
+    async def _greet(self, peer: Peer) -> None:
         """Have a plug start over."""
         now_s = asyncio.get_running_loop().time()
         if now_s - peer.greeted_s >= GREET_EVERY_S:
@@ -281,7 +244,7 @@ class MqttLink:
             except ConnectionError:
                 peer.greeted_s = -GREET_EVERY_S
 
-    async def _end(self, peer: _Peer, connection: Connection | None) -> None:
+    async def _end(self, peer: Peer, connection: Connection | None) -> None:
         if connection is None or peer.connection is not connection:
             return
         peer.connection = None
@@ -299,7 +262,7 @@ class MqttLink:
                     await asyncio.sleep(0.01)
                 await self._look_after(peer, loop.time())
 
-    async def _look_after(self, peer: _Peer, now_s: float) -> None:
+    async def _look_after(self, peer: Peer, now_s: float) -> None:
         connection = peer.connection
         if connection is not None and now_s - peer.heard_s > self._timings.silence_s:
             _log.info("closed a silent connection", extra={"peer": peer.name})

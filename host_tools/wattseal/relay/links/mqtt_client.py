@@ -1,7 +1,7 @@
 """One connection to an MQTT broker, on asyncio's transports: subscribes and publishes at QoS 0, and can stop reading.
 
-Not aiomqtt: at 4,000 messages a second, each answered, that costs 133 us of CPU a message and this 18 (docs/decisions.md), it takes
-packets of any length, and it cannot let the broker wait.
+Not aiomqtt: at 4,000 messages a second, each answered, that takes more than half a core and this a tenth of it; it takes packets of any
+length, and it cannot let the broker wait (docs/decisions.md).
 """
 
 import asyncio
@@ -68,7 +68,7 @@ class MqttClient(asyncio.Protocol):
             raise BrokerRefused(f"the certificate of {address} is not good: {error.verify_message}; give its CA by --mqtt-ca") from error
         except (OSError, TimeoutError) as error:
             client.abort()
-            raise BrokerError(f"no connection to the broker {address}: {error or 'it does not answer'}") from error
+            raise BrokerError(f"no connection to the broker {address}: {str(error) or 'it does not answer'}") from error
         except BrokerError:
             client.abort()
             raise

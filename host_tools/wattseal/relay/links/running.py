@@ -3,7 +3,7 @@
 import contextlib
 import ipaddress
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,9 +36,16 @@ class LinkSettings:
 
 @contextlib.asynccontextmanager
 async def links(
-    settings: LinkSettings, chain_id: int, contract: bytes, handler: PlugHandler, timings: Timings
+    settings: LinkSettings,
+    chain_id: int,
+    contract: bytes,
+    handler: PlugHandler,
+    timings: Timings,
+    watch: Callable[[str, Callable[[], Awaitable[str | None]]], None] = lambda name, check: None,
 ) -> AsyncIterator[dict[str, tuple[str, int]]]:
     """Let plugs of one chain and contract in; give the addresses that are listened on, by the names of their options.
+
+    `watch` is given what says why plugs cannot come in by one of them, or None.
 
     Raises LinkError where one cannot be had, BrokerRefused, or ConfigError.
     """
@@ -46,6 +53,7 @@ async def links(
         server = PlugServer(chain_id, contract, handler, timings)
         stack.push_async_callback(server.close)
         addresses = {"listen": await server.start(*settings.listen)}
+        watch("link", server.check)
         broker = settings.broker
         if isinstance(broker, EmbeddedSettings):
             addresses["mqtt_listen"], broker = await _embedded(broker, stack)
@@ -55,6 +63,7 @@ async def links(
             mqtt = MqttLink(chain_id, contract, handler, timings, settings.shards)
             stack.push_async_callback(mqtt.close)
             await mqtt.start(broker)
+            watch("broker", mqtt.check)
         for port in settings.serial:
             # pyserial and amqtt are imported by who uses them
             from wattseal.relay.links.serial_line import SerialLink

@@ -53,6 +53,10 @@ class PlugServer:
         name = self._server.sockets[0].getsockname()
         return name[0], name[1]
 
+    async def check(self) -> str | None:
+        """Return why no plug can connect, or None."""
+        return None if self._server is not None and self._server.is_serving() else "the relay does not listen for plugs: start it again"
+
     async def close(self) -> None:
         """Stop listening and close every connection."""
         if self._server is not None:

@@ -6,7 +6,7 @@ import pytest
 from wattseal.protocol import framing
 from wattseal.protocol.messages import to_hex
 from wattseal.relay import links
-from wattseal.relay.links import Timings, tcp
+from wattseal.relay.links import Timings, pace, tcp
 
 from tests.host_tools.conftest import RunningRelay, until
 
@@ -91,6 +91,19 @@ async def test_a_flood_of_bad_frames_closes_the_connection_and_no_other(running:
     assert len(running.quarantined_codes()) == links.MAX_REFUSED_FRAMES + 1
     await good.send(running.actors.status("idle"))
     await until(lambda: running.store.knows(running.actors.other_plug))
+
+
+async def test_who_is_too_fast_is_read_slower_and_loses_nothing(running: RunningRelay, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pace, "BURST", 5)
+    monkeypatch.setattr(pace, "MESSAGES_PER_S", 10)
+    plug = await running.connect()
+    session = await running.charge(plug)
+    started = asyncio.get_running_loop().time()
+    for sequence in range(10):
+        await plug.send(running.actors.receipt_message(session, sequence).frame())
+    for sequence in range(10):
+        assert (await plug.expect("ack"))["sequence"] == sequence
+    assert asyncio.get_running_loop().time() - started > 0.5  # twelve messages: seven of them waited
 
 
 async def test_a_new_connection_of_a_plug_takes_the_place_of_the_old_one(running: RunningRelay) -> None:
