@@ -10,7 +10,7 @@ import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from hashlib import sha256
-from typing import Any, Protocol
+from typing import Any
 
 import aiomqtt
 from wattseal.protocol import framing, signatures
@@ -79,12 +79,6 @@ class Charge:
         """Make the next receipt."""
         sequence = len(self.made) + 1
         self.made.append(self.party.receipt_message(self.session, sequence, final=sequence == RECEIPTS))
-
-
-class Line(Protocol):
-    """How a plug reaches the relay: calls `serve` with what sends, for as long as it is connected."""
-
-    async def connect(self, serve: "Callable[[Send], Awaitable[None]]", hear: "Callable[[dict[str, Any]], None]") -> None: ...
 
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -161,8 +155,6 @@ class FaultyPlug:
         self.party = party
         self.charges = [Charge(party, number) for number in range(sessions)]
         self.refused: list[dict[str, Any]] = []
-        self.connections = 0
-        self.changed = asyncio.Event()
         self._line = line
         self._dice = dice
         self._by_session = {to_hex(charge.session): charge for charge in self.charges}
@@ -175,29 +167,23 @@ class FaultyPlug:
         """Whether the relay has told that all of it is paid."""
         return all(charge.is_settled for charge in self.charges)
 
-    @property
-    def is_over(self) -> bool:
-        """Whether every session is, and its final receipt acknowledged."""
-        return all(charge.is_over and charge.is_acknowledged for charge in self.charges)
-
-    def go_on(self) -> None:
-        """Make one receipt more, if there is one to make, and send it."""
-        charge = next((charge for charge in self.charges if not charge.is_over), None)
+    def go_on(self, sessions: int) -> bool:
+        """Make one receipt more in the first of so many sessions that is not over, and have it sent; False where all of them are."""
+        charge = next((charge for charge in self.charges[:sessions] if not charge.is_over), None)
         if charge is not None:
             charge.go_on()
             self._send_due()
+        return charge is not None
 
     async def run(self) -> None:
         """Stay connected for ever."""
         while True:
-            with suppress(OSError, EOFError, aiomqtt.MqttError, TimeoutError):
-                async with asyncio.timeout(None):
-                    await self._line.connect(self._serve, self._hear)
+            with suppress(OSError, EOFError, aiomqtt.MqttError):
+                await self._line.connect(self._serve, self._hear)
             self._sent = {}
             await asyncio.sleep(self._dice.uniform(*PAUSE_S))
 
     async def _serve(self, send: Send) -> None:
-        self.connections += 1
         outgoing = self._outgoing = asyncio.Queue()
         self._start_over()
         ticking = asyncio.create_task(self._tick())
@@ -256,4 +242,3 @@ class FaultyPlug:
                 self.refused.append(message)
             case "ping":
                 self._outgoing.put_nowait({"type": "pong"})
-        self.changed.set()

@@ -77,7 +77,9 @@ class Node:
     def transact(self, *transactions: dict[str, str]) -> list[dict[str, Any]]:
         """Have the bank send transactions; return their receipts once they are in blocks."""
         bank = self.rpc.call("eth_accounts")[0]
-        hashes = [self.rpc.call("eth_sendTransaction", {"from": bank, "gas": hex(5_000_000 if "to" not in one else 300_000), **one}) for one in transactions]
+        hashes = [
+            self.rpc.call("eth_sendTransaction", {"from": bank, "gas": hex(5_000_000 if "to" not in one else 300_000), **one}) for one in transactions
+        ]
         receipts: list[Any] = [None]
         while None in receipts:
             self.mine()
@@ -95,7 +97,9 @@ class Node:
 class World:
     """The relay's surroundings, and its plugs: even ones come by TCP, odd ones by the broker."""
 
-    def __init__(self, folder: Path, store: str, node: Node, contract: bytes, broker: Mosquitto, beacon: Command, lives: Lives, dice: random.Random) -> None:
+    def __init__(
+        self, folder: Path, store: str, node: Node, contract: bytes, broker: Mosquitto, beacon: Command, lives: Lives, dice: random.Random
+    ) -> None:
         self.store = store
         self.node = node
         self.contract = contract
@@ -104,7 +108,8 @@ class World:
         self.dice = dice
         self.plugs: list[FaultyPlug] = []
         self.reorganised = 0
-        self._tasks: list[asyncio.Task[None]] = []
+        self._connected: list[asyncio.Task[None]] = []
+        self._growing: list[asyncio.Task[None]] = []
         self._port = free_port()
         self._beacon_url = f"http://{beacon.ready['listen']}"
         options = {
@@ -140,13 +145,9 @@ class World:
             beacon = stack.enter_context(await asyncio.to_thread(Command, beacon_arguments, folder / "beacon.log"))
             lives = await stack.enter_async_context(Lives.open(folder / "relay.log", {"WATTSEAL_RELAY_KEY": to_hex(RELAY_KEY)}))
             world = cls(folder, store, node, contract, broker, beacon, lives, random.Random(seed))
-            stack.push_async_callback(world._end_tasks)
+            stack.push_async_callback(_end, world._growing)
+            stack.push_async_callback(world.disconnect)
             yield world
-
-    async def _end_tasks(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def add_plugs(self, count: int, sessions: int) -> None:
         """Make plugs, not connected yet, with sessions whose locks are open and whose receipts' times are past."""
@@ -160,11 +161,15 @@ class World:
         self.node.pass_time(60 + 300 * RECEIPTS)
 
     def connect(self, plugs: Sequence[FaultyPlug]) -> None:
-        self._tasks += [asyncio.create_task(plug.run()) for plug in plugs]
+        self._connected += [asyncio.create_task(plug.run()) for plug in plugs]
+
+    async def disconnect(self) -> None:
+        """Take every plug off its line."""
+        await _end(self._connected)
 
     def make_blocks(self) -> None:
         """Have the chain grow from now on."""
-        self._tasks.append(asyncio.create_task(self._make_blocks()))
+        self._growing.append(asyncio.create_task(self._make_blocks()))
 
     async def _make_blocks(self) -> None:
         while True:
@@ -180,12 +185,16 @@ class World:
         """Wait until something holds, at most `patience_s`; a plug that has died says why at once."""
         async with asyncio.timeout(patience_s):
             while not holds():
-                for task in self._tasks:
+                for task in self._connected + self._growing:
                     if task.done():
                         task.result()
                 await asyncio.sleep(0.02)  # there are many that may make it so, in other processes too
 
     # -- faults -----------------------------------------------------------------------------------------------------------------------
+
+    async def pass_time(self, seconds: int) -> None:
+        async with self.node.blocks_made:
+            await asyncio.to_thread(self.node.pass_time, seconds)
 
     async def restart_broker(self) -> None:
         self.broker.close()
@@ -265,3 +274,12 @@ class World:
                 for record in records:
                     assert record.total_paid in totals[1:]
                     assert record.paid == record.total_paid - totals[totals.index(record.total_paid) - 1]
+
+
+async def _end(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(outcome, Exception):
+            raise outcome
+    tasks.clear()
