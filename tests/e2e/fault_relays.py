@@ -30,19 +30,19 @@ class Life:
     async def is_ready(self) -> bool:
         """Wait until it listens; False where it ended before."""
         async with asyncio.timeout(PATIENCE_S):
-            while b'{"ready"' not in self.log():
+            while '{"ready"' not in self.log():
                 if self._lives.ended.is_set():
                     return False
                 await asyncio.sleep(0.01)  # another process writes a file
         return True
 
-    def log(self) -> bytes:
+    def log(self) -> str:
         """Return what this process has written."""
         if not self._lives.log.exists():
-            return b""
+            return ""
         with self._lives.log.open("rb") as file:
             file.seek(self._log_begins)
-            return file.read()
+            return file.read().decode(errors="replace")
 
     async def end(self, number: signal.Signals = signal.SIGKILL) -> int:
         """Send a signal and return the status with which it ended, now or before."""

@@ -5,7 +5,7 @@ import contextlib
 import random
 import signal
 import subprocess
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +87,9 @@ class Node:
         assert all(quantity(receipt["status"], "status") for receipt in receipts)
         return receipts
 
+    def head(self) -> int:
+        return quantity(self.rpc.call("eth_blockNumber"), "number")
+
     def settled(self, contract: bytes) -> list[dict[str, Any]]:
         """Return every Settled event of the chain as it is now."""
         wanted = {"fromBlock": "0x0", "toBlock": "latest", "address": to_hex(contract), "topics": [to_hex(event_topic("Settled"))]}
@@ -107,7 +110,6 @@ class World:
         self.lives = lives
         self.dice = dice
         self.plugs: list[FaultyPlug] = []
-        self.reorganised = 0
         self._connected: list[asyncio.Task[None]] = []
         self._growing: list[asyncio.Task[None]] = []
         self._port = free_port()
@@ -181,14 +183,16 @@ class World:
     async def begin(self) -> Life:
         return await self.lives.begin(self._arguments)
 
-    async def until(self, holds: Callable[[], bool], patience_s: float = PATIENCE_S) -> None:
-        """Wait until something holds, at most `patience_s`; a plug that has died says why at once."""
-        async with asyncio.timeout(patience_s):
-            while not holds():
+    async def until_all_is_settled(self, life: Life) -> None:
+        """Wait until every plug has been told so, and stop the relay in order; a plug that has died says why at once."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not all(plug.is_done for plug in self.plugs):
                 for task in self._connected + self._growing:
                     if task.done():
                         task.result()
-                await asyncio.sleep(0.02)  # there are many that may make it so, in other processes too
+                assert not self.lives.ended.is_set(), life.log()
+                await asyncio.sleep(0.02)  # plugs are told one by one
+        assert await life.end(signal.SIGTERM) == 0, life.log()
 
     # -- faults -----------------------------------------------------------------------------------------------------------------------
 
@@ -209,33 +213,26 @@ class World:
             await self.node.started()
 
     async def reorganise(self) -> None:
-        """Wait for a settlement, and replace the thirty newest blocks, which hold it and are not final, by empty ones."""
-        before = len(await asyncio.to_thread(self.node.settled, self.contract))
+        """Replace the thirty newest blocks, a settlement in one of them, by empty ones; none of them is final."""
         async with asyncio.timeout(PATIENCE_S):
             while True:
-                await asyncio.sleep(0.02)
                 async with self.node.blocks_made:
-                    if await asyncio.to_thread(self._reorganise, before):
-                        self.reorganised += 1
+                    if await asyncio.to_thread(self._reorganise):
                         return
+                await asyncio.sleep(0.02)  # for a settlement to come
 
-    def _reorganise(self, before: int) -> bool:
+    def _reorganise(self) -> bool:
         settled = self.node.settled(self.contract)
-        if len(settled) <= before:
+        newest = quantity(settled[-1]["blockNumber"], "number") if settled else 0
+        final = self._final()
+        if newest <= final:
             return False
-        newest = quantity(settled[-1]["blockNumber"], "number")
-        head = quantity(self.node.rpc.call("eth_blockNumber"), "number")
-        oldest_undone = head + 1 - REORGANISED_BLOCKS
-        if oldest_undone <= self._final():  # the chain grew fast enough for that only a moment later
-            self.node.mine(max(0, newest + REORGANISED_BLOCKS - 1 - head))
-            head = quantity(self.node.rpc.call("eth_blockNumber"), "number")
-            oldest_undone = head + 1 - REORGANISED_BLOCKS
-        if oldest_undone <= self._final():
+        self.node.mine(max(0, final + REORGANISED_BLOCKS - self.node.head()))
+        if newest <= self.node.head() - REORGANISED_BLOCKS:
             return False
         self.node.rpc.call("anvil_reorg", REORGANISED_BLOCKS, [])
-        left = len(self.node.settled(self.contract))
-        assert left < len(settled), "the reorganisation undid no settlement"
         self.node.mine()
+        assert len(self.node.settled(self.contract)) < len(settled), "nothing was undone"
         return True
 
     def _final(self) -> int:
