@@ -40,7 +40,7 @@ class LinkedReplay(Replay):
 @needs_mosquitto
 def test_a_charge_by_a_broker_that_dies_and_a_relay_that_dies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     broker = Mosquitto(tmp_path)
-    monkeypatch.setenv("WATTSEAL_MQTT_BROKER", f"mqtt://127.0.0.1:{broker.port}")
+    monkeypatch.setenv("WATTSEAL_RELAY_BROKER", f"mqtt://127.0.0.1:{broker.port}")
     try:
         with LinkedReplay(tmp_path / "replay", {"link": "mqtt", "host": "127.0.0.1", "port": broker.port}) as replay:
             visit = Visit(replay, 800)
@@ -63,8 +63,8 @@ def test_a_charge_by_the_relay_s_own_broker(tmp_path: Path, monkeypatch: pytest.
     bench = Bench(tmp_path / "first")  # makes the plug's key: its id is its name at the broker
     plug = bench.hello["plug"].removeprefix("0x")
     bench.close()
-    monkeypatch.setenv("WATTSEAL_MQTT_LISTEN", f"127.0.0.1:{port}")
-    monkeypatch.setenv("WATTSEAL_MQTT_USERS", str(users))
+    monkeypatch.setenv("WATTSEAL_RELAY_MQTT_LISTEN", f"127.0.0.1:{port}")
+    monkeypatch.setenv("WATTSEAL_RELAY_MQTT_USERS", str(users))
     relay = {"link": "mqtt", "host": "127.0.0.1", "port": port, "user": plug, "password": make_user(users, plug)}
 
     class SamePlug(LinkedReplay):
@@ -138,7 +138,7 @@ class SerialVisit(Visit):
 
 def test_a_charge_on_a_serial_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with cable() as (relays, plugs):
-        monkeypatch.setenv("WATTSEAL_SERIAL", relays)
+        monkeypatch.setenv("WATTSEAL_RELAY_SERIAL", relays)
         with LinkedReplay(tmp_path / "replay", {"link": "serial"}, {"link_line": plugs}) as replay:
             visit = SerialVisit(replay, 400)
             visit.wait_for_receipt()
