@@ -149,7 +149,11 @@ class World:
             world = cls(folder, store, node, contract, broker, beacon, lives, random.Random(seed))
             stack.push_async_callback(_end, world._growing)
             stack.push_async_callback(world.disconnect)
-            yield world
+            try:
+                yield world
+            except Exception as error:
+                error.add_note(f"seed {seed}")
+                raise
 
     def add_plugs(self, count: int, sessions: int) -> None:
         """Make plugs, not connected yet, with sessions whose locks are open and whose receipts' times are past."""
@@ -274,9 +278,13 @@ class World:
 
 
 async def _end(tasks: list[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    for outcome in await asyncio.gather(*tasks, return_exceptions=True):
-        if isinstance(outcome, Exception):
-            raise outcome
-    tasks.clear()
+    """End tasks, whatever they are in the middle of; raise what one has died of."""
+    running = set(tasks)
+    while running:
+        for task in running:
+            task.cancel()
+        _, running = await asyncio.wait(running, timeout=1)
+    ended, tasks[:] = tasks[:], []
+    for task in ended:
+        if not task.cancelled():
+            task.result()
