@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import itertools
 import random
 import signal
 import subprocess
+import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -189,13 +191,17 @@ class World:
 
     async def until_all_is_settled(self, life: Life) -> None:
         """Wait until every plug has been told so, and stop the relay in order; a plug that has died says why at once."""
-        async with asyncio.timeout(PATIENCE_S):
-            while not all(plug.is_done for plug in self.plugs):
-                for task in self._connected + self._growing:
-                    if task.done():
-                        task.result()
-                assert not self.lives.ended.is_set(), life.log()
-                await asyncio.sleep(0.02)  # plugs are told one by one
+        deadline = time.monotonic() + PATIENCE_S
+        while waiting := [charge for plug in self.plugs for charge in plug.charges if not charge.is_settled]:
+            for task in self._connected + self._growing:
+                if task.done():
+                    task.result()
+            assert not self.lives.ended.is_set(), life.log()
+            if time.monotonic() > deadline:
+                self.check_kept()
+                states = {to_hex(charge.session): "kept" if charge.is_acknowledged else "not acknowledged" for charge in waiting}
+                raise AssertionError(f"not settled: {states}; the relay's log ends with {life.log()[-3000:]}")
+            await asyncio.sleep(0.02)  # plugs are told one by one
         assert await life.end(signal.SIGTERM) == 0, life.log()
 
     # -- faults -----------------------------------------------------------------------------------------------------------------------
@@ -247,34 +253,42 @@ class World:
 
     def check(self) -> None:
         """Compare what plugs signed, what the store has and what the chain paid: each session is paid once, for its final receipt."""
-        charges = [charge for plug in self.plugs for charge in plug.charges]
+        self.check_kept()
+        self.check_paid()
+
+    def check_kept(self) -> None:
+        """Check that the store has what it acknowledged and nothing else, and that nothing was refused."""
         assert [plug.refused for plug in self.plugs if plug.refused] == []
+        with contextlib.closing(Store(self.store)) as store:
+            assert store.quarantined() == []
+            for charge in (charge for plug in self.plugs for charge in plug.charges):
+                stored = {message.receipt.sequence: message for message in store.receipts(charge.session)}
+                assert charge.acknowledged - stored.keys() == set(), "acknowledged receipts are lost"
+                assert all(message == charge.made[sequence - 1] for sequence, message in stored.items())
+
+    def check_paid(self) -> None:
+        """Check what the chain says, and that the store says the same."""
+        charges = [charge for plug in self.plugs for charge in plug.charges]
         settled: dict[bytes, list[tuple[int, bool]]] = {charge.session: [] for charge in charges}
         for event in self.node.settled(self.contract):
             _, total_paid, closed = (int(event["data"][2 + 64 * place : 66 + 64 * place], 16) for place in range(3))
             settled[bytes.fromhex(event["topics"][1][2:])].append((total_paid, bool(closed)))
-        for charge in charges:
-            totals = [total for total, _ in settled[charge.session]]
-            assert totals == sorted(set(totals)), "a settlement that paid nothing"
-            assert [total for total, closed in settled[charge.session] if closed] == [charge.due] == totals[-1:]
         slot = balance_slot(charges[0].voucher.host, bytes(20))
         balance = self.node.rpc.call("eth_getStorageAt", to_hex(self.contract), to_hex(slot.to_bytes(32, "big")), "latest")
         assert int(balance, 16) == sum(charge.due for charge in charges)
         with contextlib.closing(Store(self.store)) as store:
-            assert store.quarantined() == []
             assert store.unsettled() == []
             for charge in charges:
-                stored = store.receipts(charge.session)
-                sequences = {message.receipt.sequence for message in stored}
-                assert sequences >= charge.acknowledged, "an acknowledged receipt is lost"
-                assert all(message == charge.made[message.receipt.sequence - 1] for message in stored)
-                totals = [0, *(total for total, _ in settled[charge.session])]
+                totals = [total for total, _ in settled[charge.session]]
+                assert totals == sorted(set(totals)), "a settlement that paid nothing"
+                assert [total for total, closed in settled[charge.session] if closed] == [charge.due] == totals[-1:]
                 records = store.settlements(charge.session)
                 assert {record.state for record in records} == {"settled"}
-                assert (records[-1].sequence, records[-1].total_paid) == (RECEIPTS, charge.due)
-                for record in records:
-                    assert record.total_paid in totals[1:]
-                    assert record.paid == record.total_paid - totals[totals.index(record.total_paid) - 1]
+                sequences = [record.sequence for record in records]
+                assert sequences == sorted(set(sequences)), "a receipt is settled twice"
+                assert (sequences[-1], records[-1].total_paid) == (RECEIPTS, charge.due)
+                increments = {(total - before, total) for before, total in itertools.pairwise([0, *totals])}
+                assert {(record.paid, record.total_paid) for record in records} <= increments
 
 
 async def _end(tasks: list[asyncio.Task[None]]) -> None:
