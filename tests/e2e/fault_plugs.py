@@ -175,6 +175,13 @@ class FaultyPlug:
             self._send_due()
         return charge is not None
 
+    def finish(self) -> None:
+        """Make all receipts of the first session that is not over."""
+        charge = next((charge for charge in self.charges if not charge.is_over), None)
+        while charge is not None and not charge.is_over:
+            charge.go_on()
+        self._send_due()
+
     async def run(self) -> None:
         """Stay connected for ever."""
         while True:
