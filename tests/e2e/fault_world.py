@@ -226,20 +226,21 @@ class World:
 
     async def reorganise(self) -> None:
         """Replace the thirty newest blocks, a settlement in one of them, by empty ones; none of them is final."""
+        age = self.dice.randrange(15)  # blocks, so that the relay has seen it, or not
         async with asyncio.timeout(PATIENCE_S):
             while True:
                 async with self.node.blocks_made:
-                    if await asyncio.to_thread(self._reorganise):
+                    if await asyncio.to_thread(self._reorganise, age):
                         return
                 await asyncio.sleep(0.02)  # for a settlement to come
 
-    def _reorganise(self) -> bool:
+    def _reorganise(self, age: int) -> bool:
         settled = self.node.settled(self.contract)
-        newest = quantity(settled[-1]["blockNumber"], "number") if settled else 0
-        final = self._final()
+        final, head = self._final(), self.node.head()
+        newest = max((number for event in settled if (number := quantity(event["blockNumber"], "number")) <= head - age), default=0)
         if newest <= final:
             return False
-        self.node.mine(max(0, final + REORGANISED_BLOCKS - self.node.head()))
+        self.node.mine(max(0, final + REORGANISED_BLOCKS - head))
         if newest <= self.node.head() - REORGANISED_BLOCKS:
             return False
         told = {to_hex(charge.session) for plug in self.plugs for charge in plug.charges if charge.is_settled}
