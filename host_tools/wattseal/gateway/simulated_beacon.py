@@ -145,6 +145,8 @@ class SimulatedBeacon:
     def _head(self, slot: int) -> _Head:
         """Return the block of a slot; it and the one that it makes final are made when it is asked for the first time."""
         if slot not in self._heads:
+            if slot > max(self._heads, default=-1):
+                self._forget_undone()
             newest = max(self._heads, default=-1)
             final = slot - self._final_after_slots
             if final > 0 and final not in self._heads:
@@ -153,6 +155,16 @@ class SimulatedBeacon:
             while slot > newest and len(self._heads) > MAX_HEADS:
                 del self._heads[min(self._heads)]
         return self._heads[slot]
+
+    def _forget_undone(self) -> None:
+        """Let go of the heads whose blocks the chain has replaced by others: the next ones go on from what is left, and make nothing else final."""
+        while self._heads:
+            slot = max(self._heads)
+            execution = self._heads[slot].execution
+            block = self._rpc.call("eth_getBlockByNumber", hex(execution.block_number), False)
+            if block is not None and data(field(block, "hash"), "hash", 32) == execution.block_hash:
+                return
+            del self._heads[slot]
 
     def _add(self, slot: int, execution: ExecutionPayloadHeader) -> None:
         finalized = [known for known in self._heads if known <= slot - self._final_after_slots]

@@ -15,7 +15,7 @@ from wattseal.gateway.consensus.store_file import StoreFile
 from wattseal.gateway.header import verify_header
 from wattseal.gateway.rpc import Rpc, to_hex
 from wattseal.gateway.signed_headers import SyncCommitteeHeaders
-from wattseal.gateway.simulated_beacon import MAX_HEADS, SimulatedBeacon
+from wattseal.gateway.simulated_beacon import FINAL_AFTER_SLOTS, MAX_HEADS, SimulatedBeacon
 from wattseal.gateway.simulated_network import SimulatedClock, simulated_network
 from wattseal.gateway.time_limit import time_limit
 from wattseal.gateway.upstreams import Upstreams
@@ -92,6 +92,28 @@ def test_headers_are_those_of_the_chain(rpc, headers):
         assert headers.by_number(number) == verify_header(rpc.call("eth_getBlockByNumber", to_hex(number), False))
     assert headers.latest().number >= newest
     assert headers.finalized().number <= newest
+
+
+def test_a_reorganised_chain_is_signed_as_it_is_now(start_anvil, tmp_path):
+    with start_anvil("osaka") as url:
+        rpc, beacon = Rpc(url), Beacon(url)
+        headers = beacon.headers(tmp_path / "light_client", Upstreams([url], CHAIN_ID))
+        accounts = rpc.call("eth_accounts")
+        for _ in range(31):
+            rpc.call("eth_sendTransaction", {"from": accounts[0], "to": accounts[1], "value": "0x1"})
+            rpc.call("evm_mine")
+        beacon.clock.ahead_s += 1
+        undone = headers.latest()
+        rpc.call("anvil_reorg", 30, [])
+        beacon.clock.ahead_s += FINAL_AFTER_SLOTS  # what was signed before would be final now
+        newest = verify_header(rpc.call("eth_getBlockByNumber", "latest", False))
+        assert newest.hash != undone.hash
+        assert headers.latest() == newest
+        final = headers.finalized()
+        assert final == verify_header(rpc.call("eth_getBlockByNumber", to_hex(final.number), False))
+        beacon.clock.ahead_s += FINAL_AFTER_SLOTS
+        assert headers.finalized() == newest
+        beacon.close()
 
 
 def test_a_block_that_is_never_signed(beacon, upstreams, tmp_path):
