@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 from coincurve import PublicKey
 from eth_hash.auto import keccak
-from wattseal.demo.driver import Driver
 from wattseal.demo.processes import CHAIN_ID, ROOT
 from wattseal.demo.replay import BOARD, CAR_CURRENT_MA, Replay, wait_for
 from wattseal.errors import LinkError
@@ -163,7 +162,7 @@ def replaced(replay: Replay, tmp_path: Path) -> list[bytes]:
     """Take a plug from its first key to its second, with a receipt of the first one unpaid in between; return the secrets and entropies."""
     old = replay.connected()["plug"]
     enrolled(replay, old, 5)
-    driver = Driver(replay.chain, replay.contract, bytes(31) + b"\x05")
+    driver = replay.driver(bytes(31) + b"\x05")
     session = driver.start(replay.relay, driver.voucher(replay.relay.get(f"/plugs/{old}/offer"), replay.host))
     replay.plug.ask(cmd="plug_in", energy_wh=5000, current_ma=CAR_CURRENT_MA)
     replay.charging(session)
@@ -224,7 +223,7 @@ def replaced(replay: Replay, tmp_path: Path) -> list[bytes]:
     assert replay.relay.get("/quarantine")["quarantine"] == []
 
     replay.connected()
-    other = Driver(replay.chain, replay.contract, bytes(31) + b"\x06")
+    other = replay.driver(bytes(31) + b"\x06")
     other.start(replay.relay, other.voucher(replay.relay.get(f"/plugs/{new}/offer"), replay.host))
     return secrets
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from wattseal.demo.driver import Driver
 from wattseal.demo.processes import CHAIN_ID, ROOT
 from wattseal.demo.replay import CAR_CURRENT_MA, Replay, wait_for
 from wattseal.errors import LinkError
@@ -60,7 +59,7 @@ def test_receipts_signed_by_the_chip_reach_the_store_and_a_power_cut_changes_no_
     answer = enrolled(replay, plug)
     public_key = bytes.fromhex(answer["public_key"][2:])
     assert (answer["curve"], to_hex(signatures.p256_address(public_key))) == ("p256", plug)
-    driver = Driver(replay.chain, replay.contract, bytes(31) + b"\x05")
+    driver = replay.driver(bytes(31) + b"\x05")
     session = driver.start(replay.relay, driver.voucher(replay.relay.get(f"/plugs/{plug}/offer"), replay.host))
     replay.plug.ask(cmd="plug_in", energy_wh=5000, current_ma=CAR_CURRENT_MA)
     replay.charging(session)
