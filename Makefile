@@ -32,7 +32,7 @@ lint: setup firmware ## ruff, mypy, pyright against the ESP32's API, mpy-cross f
 	@$(BIN)/python firmware/build.py generate --check
 	@$(BIN)/python docs/generate_asyncapi.py --check
 
-bench: setup firmware ## measure signing, hashing and gas; writes build/bench.json
+bench: setup firmware ## measure signing, gas, the relay under load, a month of sessions; writes build/bench.json (40 minutes)
 	@$(BIN)/python tests/bench.py
 
 firmware: $(STAMPS)/venv ## compile the firmware of every board for every architecture into build/firmware/

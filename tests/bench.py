@@ -20,11 +20,14 @@ import bench_embit
 import bench_gas
 import bench_gateway
 import bench_light_client
+import bench_load
+import bench_month
 import bench_relay
 import bench_resources
 import bench_sites
 import differential
 import instructions
+import load_plugs
 import native_code
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from eth_hash.auto import keccak
@@ -201,6 +204,13 @@ def sites() -> Iterator[Row]:
         yield Row(found.name, "kWh", found.value, "no limit", found.beside)
 
 
+def load() -> Iterator[Row]:
+    for found in bench_load.figures(load_plugs.sign_ahead(bench_load.PLUGS, bench_load.PACED.stop)):
+        yield Row(f"receipts acknowledged, {found.plugs:,} plugs at Mosquitto, {found.store}", "1/s", found.acknowledged_per_s, "aimed for", 4000)
+        yield Row(f"99 of 100 acknowledged at half that rate, {found.store}", "ms", 1000 * found.p99_s, "aimed for", 250)
+        yield Row(f"the relay's processor time for one of them, {found.store}", "us", found.relay_cpu_us, "the broker's", found.broker_cpu_us)
+
+
 def gateway() -> Iterator[Row]:
     for found in bench_gateway.figures():
         fastest = (found.ours_fastest, found.library_fastest)
@@ -247,6 +257,7 @@ def main() -> None:
         "the light client": light_client,
         "simulator": simulator,
         "a site's day": sites,
+        "ten thousand plugs": load,
         "the ESP32's resources": resources,
     }
     rows: list[Row] = []
@@ -260,6 +271,7 @@ def main() -> None:
     machine = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count(), "load": os.getloadavg()[0]}
     (ROOT / "build/bench.json").write_text(json.dumps({"machine": machine, "rows": [asdict(row) for row in rows]}, indent=2) + "\n")
     bench_accuracy.main(console)
+    bench_month.main(console)
     console.print("build/bench.json")
 
 

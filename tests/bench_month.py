@@ -406,5 +406,11 @@ def month(console: Console, count: int = VISITS) -> dict[str, Any]:
     return figures
 
 
+def main(console: Console) -> None:
+    """Replay the whole month and add its figures to build/bench.json."""
+    path = ROOT / "build/bench.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"month": month(console)}, indent=2) + "\n")
+
+
 if __name__ == "__main__":
     month(Console(), int(sys.argv[1]) if len(sys.argv) > 1 else VISITS)
