@@ -8,11 +8,10 @@ python contracts/deploy.py CHAIN check
 CHAIN is --rpc URL --chain-id N and what vouches for headers: --beacon URL --light-client-store FILE --checkpoint 0x..., or --trust-rpc, or for
 development --simulated-beacon URL.
 
-The keystore is Web3 Secret Storage, version 3; its password is asked for, or read from the file that --password-file names.
+The keystore is Web3 Secret Storage, version 3; its password is in the file that --password-file names, in WATTSEAL_DEPLOY_PASSWORD, or asked for.
 """
 
 import argparse
-import getpass
 import json
 import sys
 import tomllib
@@ -23,9 +22,9 @@ import rlp
 from address_book import METADATA, AddressBook
 from eth_abi.abi import encode
 from eth_abi.exceptions import EncodingError
-from eth_account import Account
 from eth_hash.auto import keccak
 from generate import CONTRACT_FILES, ROOT
+from wattseal import keys
 from wattseal.errors import ConfigError, ProofError, WattsealError
 from wattseal.gateway.chain import Chain
 from wattseal.gateway.connect import ChainSettings, connect
@@ -34,6 +33,7 @@ from wattseal.gateway.submit import Submitter
 from wattseal.protocol import signatures
 
 NATIVE_COIN = "0x" + "00" * 20
+PASSWORD_VARIABLE = "WATTSEAL_DEPLOY_PASSWORD"  # noqa: S105 - a name
 
 
 class Deployment:
@@ -109,25 +109,19 @@ def arguments_of(options: argparse.Namespace, book: AddressBook) -> tuple[str, d
     }
 
 
-def read_keystore(path: Path) -> tuple[dict[str, Any], bytes]:
-    """Return a keystore's JSON and the address (20 bytes) that it claims. Raises ConfigError when it is none."""
+def claimed_address(path: Path) -> bytes:
+    """Return the address (20 bytes) that a keystore claims. Raises ConfigError when it is none."""
     try:
-        keystore: dict[str, Any] = json.loads(path.read_text())
-        address = bytes.fromhex(keystore["address"].removeprefix("0x"))
+        return bytes.fromhex(json.loads(path.read_text())["address"].removeprefix("0x"))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(f"{path} is no keystore of Web3 Secret Storage with an address; make one with any wallet") from error
-    return keystore, address
+        raise ConfigError(f"{path} is no keystore of Web3 Secret Storage with an address; make one with `wattseal new-key` or any wallet") from error
 
 
-def unlock(keystore: dict[str, Any], address: bytes, password_file: Path | None) -> bytes:
-    """Return the secret key of an address. Raises ConfigError when the password does not open the keystore, or the key is another address's."""
-    password = password_file.read_text().rstrip("\n") if password_file else getpass.getpass("password of the keystore: ")
-    try:
-        key = bytes(Account.decrypt(keystore, password))
-    except ValueError as error:
-        raise ConfigError("the password does not open the keystore; try again") from error
+def unlock(path: Path, address: bytes, password_file: Path | None) -> bytes:
+    """Return the secret key of a keystore. Raises ConfigError when the password does not open it, or the key is not this address's (20 bytes)."""
+    key = keys.load_key(path, keys.password_of(password_file, PASSWORD_VARIABLE, f"password of {path}"))
     if signatures.address(key) != address:
-        raise ConfigError(f"the keystore says {to_hex(address)}, but its key is that of {to_hex(signatures.address(key))}; correct the file")
+        raise ConfigError(f"{path} says {to_hex(address)}, but its key is that of {to_hex(signatures.address(key))}; correct the file")
     return key
 
 
@@ -149,13 +143,13 @@ def run(options: argparse.Namespace) -> None:
         print("\n".join(book.check(chain)) or f"{book.path} lists nothing")
         return
     chain.headers.latest()  # the right chain, before anything else
-    keystore, deployer = read_keystore(options.keystore)
+    deployer = claimed_address(options.keystore)
     deployment = Deployment(*arguments_of(options, book), deployer)
     print("\n".join(deployment.plan(chain)))
     if not options.send:
         print("nothing was sent; say --send to deploy")
         return
-    entry = deployment.send(chain, unlock(keystore, deployer, options.password_file))
+    entry = deployment.send(chain, unlock(options.keystore, deployer, options.password_file))
     book.add(entry)
     print(f"deployed   {entry['contract']} at {entry['address']} in block {entry['block']}; noted in {book.path}")
 
@@ -184,7 +178,7 @@ def parser() -> argparse.ArgumentParser:
     for name in ("wattseal", "registry", "shares"):
         command = commands.add_parser(name, help=f"deploy the {name} contract")
         command.add_argument("--keystore", required=True, type=Path, help="who pays: a file of Web3 Secret Storage")
-        command.add_argument("--password-file", type=Path, help="file with the keystore's password, which is asked for otherwise")
+        command.add_argument("--password-file", type=Path, help=f"file with the keystore's password; else {PASSWORD_VARIABLE}, else it is asked for")
         command.add_argument("--send", action="store_true", help="deploy; without it nothing is sent")
     command.add_argument("--plug", required=True, help="whose income is shared")
     command.add_argument("--founder", required=True, help="who sells the shares and acts as host")

@@ -142,7 +142,13 @@ def test_a_wrong_password_opens_nothing(run, keys, tmp_path):
     (keys / "wrong").write_text("battery staple")
     code, output, book = run("wattseal", "--send", password="wrong", folder=tmp_path)
     assert (code, book) == (1, None)
-    assert "the password does not open the keystore" in output
+    assert "does not open with this password" in output
+
+
+def test_a_password_file_that_is_not_there_is_one_line(run, tmp_path):
+    code, output, book = run("wattseal", "--send", password="nowhere", folder=tmp_path)
+    assert (code, book) == (1, None)
+    assert output.splitlines()[-1].startswith("config: cannot read the password in ")
 
 
 def test_a_keystore_that_names_another_address_is_refused(run, keys, chain, tmp_path):

@@ -17,8 +17,7 @@ Examples:
 
   wattseal new-key relay.key
 
-  WATTSEAL_RELAY_KEY=0x... wattseal relay --store relay.sqlite --contract 0x... --chain-id 31337 --rpc http://127.0.0.1:8545
-  --simulated-beacon http://127.0.0.1:8548
+  WATTSEAL_RELAY_KEY=0x... wattseal relay --store relay.sqlite --contract 0x... --chain-id 31337 --rpc http://127.0.0.1:8545 --simulated-beacon http://127.0.0.1:8548
 
   wattseal gateway --chain-id 1 --rpc https://... --beacon https://... --light-client-store mainnet.store --checkpoint 0x...
 

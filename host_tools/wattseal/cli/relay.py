@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import inspect
-import ipaddress
 import json
 import logging
 import os
@@ -164,7 +163,7 @@ async def _serve(
             yield
 
     def serve(make: Callable[..., "Starlette"], listener: socket.socket) -> tuple[ApiServer, asyncio.Task[None]]:
-        app = make(service, loopback_only=ipaddress.ip_address(listener.getsockname()[0]).is_loopback)
+        app = make(service, loopback_only=serving.is_loopback(listener))
         config = uvicorn.Config(
             app, lifespan="off", log_config=None, access_log=False, server_header=False, limit_concurrency=256, timeout_graceful_shutdown=5
         )
@@ -172,6 +171,10 @@ async def _serve(
         return server, asyncio.create_task(server.serve(sockets=[listener]))
 
     listeners = {"api": serving.listener(*settings.api, "--api")}
+    if not serving.is_loopback(listeners["api"]):
+        _log.warning(
+            "whoever reaches the API commands the plugs: keep --api on the loopback, and give drivers --drivers", extra={"api": settings.api}
+        )
     if settings.drivers is not None:
         listeners["drivers"] = serving.listener(*settings.drivers, "--drivers")
     servers = [serve(partial(make_app, health=health) if name == "api" else make_drivers_app, listener) for name, listener in listeners.items()]

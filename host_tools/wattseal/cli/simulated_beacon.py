@@ -1,6 +1,7 @@
 """`wattseal simulated-beacon`: a beacon node that is none, in front of a development chain."""
 
 import time
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -31,14 +32,16 @@ def simulated_beacon(
 ) -> None:
     """Simulate a beacon node for development: sign the blocks of a development chain with a committee that anybody can be.
 
-    Everything that follows a real chain with --beacon follows this one with --simulated-beacon. What it signs proves nothing.
+    Everything that follows a real chain with --beacon follows this one with --simulated-beacon. What it signs proves nothing. A chain that has
+    nothing but its block 0 gets a block more (evm_mine), since anvil proves nothing of block 0.
 
     When it listens, one line of JSON goes to stdout: {"ready": true, "simulated": true, "listen": "127.0.0.1:8548"}.
     POST /simulated/misbehave/{fork, stall, equivocate, wrong_committee, old_signature, short_participation, none} makes it do wrong.
     """
     address = serving.address(listen)
 
-    from wattseal.gateway.rpc import Rpc
+    from wattseal.errors import RpcError
+    from wattseal.gateway.rpc import Rpc, quantity
     from wattseal.gateway.simulated_beacon import SimulatedBeacon
     from wattseal.gateway.simulated_network import SimulatedClock, simulated_network
     from wattseal.loopback import LoopbackOnly
@@ -46,7 +49,11 @@ def simulated_beacon(
     genesis_time_s = int(time.time()) - _GENESIS_AGE_S
     network = simulated_network(chain_id, genesis_time_s)
     serving.log_to_stderr()
-    beacon = SimulatedBeacon(Rpc(rpc), network, SimulatedClock(genesis_time_s, pace), final_after)
+    chain = Rpc(rpc)
+    if quantity(chain.call("eth_blockNumber"), "block number") == 0:
+        with suppress(RpcError):  # not anvil, whose proofs for its block 0 do not fit that block
+            chain.call("evm_mine")
+    beacon = SimulatedBeacon(chain, network, SimulatedClock(genesis_time_s, pace), final_after)
     listener = serving.listener(*address, "--listen")
     if not serving.is_loopback(listener):
         raise typer.BadParameter("is not of the loopback: nobody else should take what is simulated for real", param_hint="--listen")

@@ -11,6 +11,7 @@ from wattseal.protocol.messages import Enrolment, ReceiptMessage, SessionMessage
 
 TIMEOUT_S = 60  # the relay waits 30 for the plug
 MAX_ANSWER_BYTES = 8 << 20
+MAX_RECEIPTS = 30_000  # of a session: one each 300 s or 250 Wh in 10 days at 22 kW are 24,000, and the wallet's file of them holds 64 MB
 
 
 class RelayClient:
@@ -50,6 +51,8 @@ class RelayClient:
             if not isinstance(entries, list) or not (more is None or (type(more) is int and more > after)):
                 raise Malformed(f"the relay at {self.api} answers with no list of receipts")
             found += [ReceiptMessage.from_wire(entry) for entry in entries]
+            if len(found) > MAX_RECEIPTS or (not entries and more is not None):
+                raise Malformed(f"the relay at {self.api} answers with receipts without end")
             if more is None:
                 return found
             after = more

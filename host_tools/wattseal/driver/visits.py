@@ -8,7 +8,7 @@ from wattseal.driver.contents import Session
 from wattseal.driver.folder import DriverFolder
 from wattseal.driver.relay_client import RelayClient
 from wattseal.driver.terms import check_prices, voucher
-from wattseal.errors import LinkError, RelayRefused, WalletError, WrongPlug
+from wattseal.errors import BadTerms, LinkError, RelayRefused, WalletError, WrongPlug
 from wattseal.protocol import signatures
 from wattseal.protocol.bill import Bill
 from wattseal.protocol.eip712 import domain_separator
@@ -68,7 +68,17 @@ def _hand_over(folder: DriverFolder, relay: RelayClient, session: Session) -> Se
 def _is_the_same(folder: DriverFolder, session: Session, plug: bytes, wanted: Wanted, address: bytes | None) -> bool:
     signed = session.voucher
     terms = (signed.plug, signed.cap, signed.validUntil - signed.issuedAt) == (plug, wanted.cap, wanted.hours * 3600)
-    return terms and address in (None, signed.driver) and not folder.is_locking(session) and abs(time.time() - signed.issuedAt) < OFFER_S
+    try:
+        check_prices(signed, wanted.most_per_kwh, wanted.most_per_hour)
+    except BadTerms:
+        return False
+    return (
+        terms
+        and wanted.host in (None, signed.host)
+        and address in (None, signed.driver)
+        and not folder.is_locking(session)
+        and abs(time.time() - signed.issuedAt) < OFFER_S
+    )
 
 
 def stop(folder: DriverFolder, session: Session, relay: RelayClient) -> None:

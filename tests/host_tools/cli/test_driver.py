@@ -147,6 +147,9 @@ def test_what_is_no_receipt_is_one_line(text: str) -> None:
         ("open", *CHAIN[:-1], "0x12", "--trust-rpc"),
         ("withdraw", *CHAIN, "--trust-rpc"),
         ("withdraw", *CHAIN, "--trust-rpc", "--to", "0x12"),
+        ("withdraw", *CHAIN, "--trust-rpc", "--to", "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAee"),  # a slip, by EIP-55
+        ("withdraw", *CHAIN, "--trust-rpc", "--to", "0x" + "00" * 20),
+        ("withdraw", *CHAIN, "--trust-rpc", "--to", to_hex(CONTRACT)),
         ("restore", *CHAIN, "--trust-rpc", "--since", "yesterday"),
         ("nothing",),
     ],
@@ -176,3 +179,13 @@ def test_as_a_process_the_exit_code_is_the_same(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == f"wattseal: cannot read {tmp_path / 'none'}: No such file or directory [wallet]\n"
+
+
+def test_an_address_with_its_checksum_is_taken_and_a_receipt_of_another_contract_is_not_settled(folder: DriverFolder, tmp_path: Path) -> None:
+    good = run("driver", "withdraw", *CHAIN, "--trust-rpc", "--to", "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed", wallet=folder.path, code=1)
+    assert "checksum" not in good.stderr
+    receipt = tmp_path / "receipt.json"
+    receipt.write_text(run("receipts", "export", wallet=folder.path).stdout)
+    other = (*CHAIN[:-1], "0x" + "12" * 20)
+    done = run("driver", "settle", *other, "--trust-rpc", "--receipt", str(receipt), wallet=folder.path, code=1)
+    assert f"of {to_hex(CONTRACT)} on chain 31337" in done.stderr

@@ -47,6 +47,18 @@ def test_help_has_examples_and_exit_codes() -> None:
     assert "relay" in shown
 
 
+def test_an_api_that_a_network_reaches_is_warned_about(tmp_path: Path) -> None:
+    environment = os.environ | {"WATTSEAL_RELAY_KEY": KEY}
+    words = command(tmp_path, api="0.0.0.0:0")
+    with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stderr
+        assert process.stdout.readline()
+        process.terminate()
+        assert process.wait(PATIENCE_S) == 0
+        assert "whoever reaches the API" in process.stderr.read()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_says_when_it_is_ready_serves_and_stops_in_order(tmp_path: Path, number: signal.Signals) -> None:
     environment = os.environ | {"WATTSEAL_RELAY_KEY": KEY}
@@ -71,6 +83,7 @@ def test_it_says_when_it_is_ready_serves_and_stops_in_order(tmp_path: Path, numb
     assert [event["code"] for event in events if event["event"] == "refused a frame"] == ["bad_frame"]
     assert [event["basis"] for event in events if event["event"] == "the chain is read"] == ["header taken on trust from the RPC"]
     assert KEY[2:] not in log
+    assert "whoever reaches the API" not in log
 
 
 def test_it_tells_systemd_when_it_is_ready_and_when_it_stops(tmp_path: Path) -> None:

@@ -63,6 +63,20 @@ def test_a_client_learns_all_from_it_and_follows_the_chain(anvil: str, beacon: s
     assert chain.account(chain.finalized(), b"\x01" * 20) is None
 
 
+def test_a_chain_that_has_just_begun_can_be_proven() -> None:
+    with start_chain("osaka") as url:
+        Rpc(url).call("anvil_reset")
+        assert Rpc(url).call("eth_blockNumber") == "0x0"
+        options = ("--rpc", url, "--chain-id", str(CHAIN_ID), "--listen", "127.0.0.1:0")
+        with subprocess.Popen(command(*options), stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout
+            try:
+                chain = connect(settings(url, f"http://{json.loads(process.stdout.readline())['listen']}"))
+                assert chain.account(chain.headers.latest(), b"\x01" * 20) is None
+            finally:
+                process.send_signal(signal.SIGTERM)
+
+
 def test_a_restart_goes_on_from_its_store(anvil: str, beacon: str, tmp_path: Path) -> None:
     store = tmp_path / "store"
     first = connect(settings(anvil, beacon, store)).headers.latest()

@@ -1,6 +1,7 @@
 """A driver at a plug through a real relay, and through relays that lie."""
 
 import asyncio
+import itertools
 import json
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -190,16 +191,30 @@ def test_a_relay_that_names_another_session_has_not_handed_it_over(liar: RelayCl
     assert not folder.is_accepted(session)
 
 
-@pytest.mark.parametrize("cheat", ["forged", "never ends", "of another session", "no list"])
-def test_a_relay_that_lies_about_receipts_has_none_kept(liar: RelayClient, folder: DriverFolder, cheat: str) -> None:
+@pytest.mark.parametrize("wish", [{"most_per_kwh": 10**13}, {"most_per_hour": 1}, {"host": b"\x66" * 20}])
+def test_what_was_signed_for_another_wish_is_not_handed_over_again(liar: RelayClient, folder: DriverFolder, wish: dict[str, Any]) -> None:
+    """Its answer was lost, and the driver has named a limit or another host since."""
+    session = signed(folder, liar)
+    Liar.answers = {"vouchers": (201, {"session": to_hex(session.id)})}
+    with pytest.raises(WattsealError):  # there is no offer to sign anew for
+        visits.arrive(folder, liar, Actors().plug, replace(WANTED, **wish), Actors.chain_id, Actors.contract, None)
+    assert not folder.is_accepted(session)
+
+
+@pytest.mark.parametrize("cheat", ["forged", "never ends", "grows", "of another session", "no list"])
+def test_a_relay_that_lies_about_receipts_has_none_kept(liar: RelayClient, folder: DriverFolder, monkeypatch: pytest.MonkeyPatch, cheat: str) -> None:
     session, actors = signed(folder, liar), Actors()
     good = actors.receipt_message(session.id, 1)
+    numbers = itertools.count()
     answers: dict[str, Callable[[], Any]] = {
         "forged": lambda: {"receipts": [actors.signed(good.receipt, key=actors.driver_key).to_wire()], "after": None},
         "never ends": lambda: {"receipts": [], "after": -1},
+        "grows": lambda: {"receipts": [], "after": next(numbers)},
         "of another session": lambda: {"receipts": [actors.receipt_message(b"\x11" * 32, 1).to_wire()], "after": None},
         "no list": lambda: {"receipts": good.to_wire(), "after": None},
     }
+    if cheat == "grows":
+        monkeypatch.setattr(liar, "_ask", lambda *_: answers[cheat]())
     Liar.answers["receipts"] = 200, answers[cheat]()
     with pytest.raises(WattsealError):
         visits.fetch(folder, session, liar)

@@ -37,10 +37,19 @@ class ChainOptions:
 
 
 def address(text: str, option: str) -> bytes:
-    """Read an address of an option. Raises BadParameter."""
+    """Read an address of an option; one in capitals and small letters must have its EIP-55 checksum. Raises BadParameter."""
     if not re.fullmatch(r"0x[0-9a-fA-F]{40}", text):
         raise typer.BadParameter(f"{text!r} is not 0x and 40 hex digits", param_hint=option)
+    digits = text[2:]
+    if digits not in (digits.lower(), digits.upper()) and digits != _with_capitals(digits.lower()):
+        raise typer.BadParameter(f"{text} is mistyped: its capitals are not those of EIP-55", param_hint=option)
     return bytes.fromhex(text[2:])
+
+
+def _with_capitals(digits: str) -> str:
+    from eth_hash.auto import keccak
+
+    return "".join(digit.upper() if place >= "8" else digit for digit, place in zip(digits, keccak(digits.encode()).hex(), strict=False))
 
 
 ChainId = Annotated[int, typer.Option(envvar="WATTSEAL_DRIVER_CHAIN_ID", min=1, help="Chain id; a server of another chain is not used.")]

@@ -21,6 +21,7 @@ from wattseal.cli.driver.common import (
     text_of,
     unlock,
 )
+from wattseal.errors import WalletError
 
 app = typer.Typer()
 
@@ -52,6 +53,8 @@ def settle(
     from wattseal.protocol.messages import to_hex
 
     shown = None if receipt is None else Bill.read(text_of(receipt))
+    if shown is not None and (shown.chain_id, shown.contract) != (chain.chain_id, chain.contract):
+        raise WalletError(f"the receipt is of {to_hex(shown.contract)} on chain {shown.chain_id}: name these with --contract, --chain-id")
     if shown is not None and payer is not None:
         bills.check(shown)
         bill, key = shown, payer_key(payer, payer_password_file)
@@ -125,6 +128,8 @@ def withdraw(
     from wattseal.driver import money
 
     receiver = address(to, "--to")
+    if receiver in (bytes(20), chain.contract):
+        raise typer.BadParameter("nobody can take money out of that address again", param_hint="--to")
     with opened(wallet) as folder:
         chosen = None if session is not None and len(session) == ADDRESS_CHARACTERS else session_of(folder, session, chain)
         index, owner = folder.waiting_key(address(str(session), "SESSION")) if chosen is None else (chosen.index, chosen.voucher.driver)
