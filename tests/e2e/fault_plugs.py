@@ -248,4 +248,4 @@ class FaultyPlug:
             case "refused":
                 self.refused.append(message)
             case "ping":
-                self._outgoing.put_nowait({"type": "pong"})
+                self._outgoing.put_nowait({"type": "pong", "budget_ma": None})

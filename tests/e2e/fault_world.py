@@ -25,8 +25,8 @@ from tests.e2e.fault_relays import PATIENCE_S, Life, Lives
 
 RELAY_KEY = b"\x52" * 32
 BLOCK_S = 0.1
-# A block is final after 3 s: long enough to reorganise thirty in that time, short enough to wait for.
-FINAL_AFTER_SLOTS, SLOTS_PER_S = 24, 8
+# A block is final after 5 s: long enough to reorganise thirty in that time, short enough to wait for.
+FINAL_AFTER_SLOTS, SLOTS_PER_S = 40, 8
 REORGANISED_BLOCKS = 30
 
 
@@ -226,23 +226,27 @@ class World:
 
     async def reorganise(self) -> None:
         """Replace the thirty newest blocks, a settlement in one of them, by empty ones; none of them is final."""
-        age = self.dice.randrange(15)  # blocks, so that the relay has seen it, or not
         async with asyncio.timeout(PATIENCE_S):
-            while True:
+            is_done = False
+            while not is_done:
+                for plug in self.dice.sample(self.plugs[:-2], 2):
+                    plug.finish()  # so that there is something to settle
+                while not await asyncio.to_thread(self._is_undoable):
+                    await asyncio.sleep(0.05)  # another process settles it
+                await asyncio.sleep(self.dice.uniform(0, 1))  # so that the relay has seen it, or not
                 async with self.node.blocks_made:
-                    if await asyncio.to_thread(self._reorganise, age):
-                        return
-                await asyncio.sleep(0.02)  # for a settlement to come
+                    is_done = await asyncio.to_thread(self._reorganise)
 
-    def _reorganise(self, age: int) -> bool:
+    def _is_undoable(self) -> bool:
+        """Whether a settlement is in a block that is not final, one of the thirty newest."""
+        newest = max((quantity(event["blockNumber"], "number") for event in self.node.settled(self.contract)), default=0)
+        return newest > max(self._final(), self.node.head() - REORGANISED_BLOCKS)
+
+    def _reorganise(self) -> bool:
+        self.node.mine(max(0, self._final() + REORGANISED_BLOCKS - self.node.head()))
+        if not self._is_undoable():
+            return False
         settled = self.node.settled(self.contract)
-        final, head = self._final(), self.node.head()
-        newest = max((number for event in settled if (number := quantity(event["blockNumber"], "number")) <= head - age), default=0)
-        if newest <= final:
-            return False
-        self.node.mine(max(0, final + REORGANISED_BLOCKS - head))
-        if newest <= self.node.head() - REORGANISED_BLOCKS:
-            return False
         told = {to_hex(charge.session) for plug in self.plugs for charge in plug.charges if charge.is_settled}
         self.node.rpc.call("anvil_reorg", REORGANISED_BLOCKS, [])
         left = self.node.settled(self.contract)
