@@ -119,9 +119,11 @@ class Chain:
                 error = too_old
                 continue
             if not canonical:
-                error = RpcError(
-                    f"{upstream.name} sees transaction {to_hex(tx_hash)} in {to_hex(block_hash)}, not block {number} of the chain; ask again"
-                )
+                elsewhere = f"transaction {to_hex(tx_hash)} in {to_hex(block_hash)}, not block {number} of the chain"
+                if self.finalized is not None and number <= self.finalized().number:
+                    error = self.upstreams.caught(upstream, f"it sees {elsewhere}, which is final")
+                else:
+                    error = RpcError(f"{upstream.name} sees {elsewhere}; ask again")
                 continue
             block = self.upstreams.ask(partial(blocks.block, block_hash=block_hash))
             for index, transaction in enumerate(block.transactions):

@@ -1,7 +1,10 @@
 """Settlements from the claim to the final block, a step at a time: `step` looks at the chain, does what is next, and is safe to repeat."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import islice
 from typing import TypeAlias
 
 from wattseal.errors import ConfigError, GatewayError, ProofError, Reverted, RpcError, SettlementRefused, SubmissionError
@@ -13,6 +16,7 @@ from wattseal.gateway.paid import Paid, is_released_in, paid_in, settled_in
 from wattseal.gateway.proofs import TransactionReceipt
 from wattseal.gateway.rpc import Rpc, data, to_hex
 from wattseal.gateway.submit import Inclusion, Submitter
+from wattseal.gateway.time_limit import time_limit
 from wattseal.gateway.transaction_log import Signed
 from wattseal.gateway.types import Claim, Header, Sent, SessionState, Settlement
 from wattseal.protocol.eip712 import domain_separator
@@ -23,6 +27,9 @@ from wattseal.protocol.typed_data import GRACE_S
 FIRST_LOG_WINDOW_BLOCKS = 32
 # Servers keep the state of about 128 blocks. The block of an own transaction is checked as a whole while its state is certainly there.
 STATE_KEPT_BLOCKS = 100
+# How long a step looks for settlements that it does not remember. It goes on from there the next time, and what can be sent is sent before.
+SEARCH_S = 60.0
+MAX_SEARCHES = 100
 # Settlements that are remembered while their blocks are not final; what is forgotten is found again.
 MAX_REMEMBERED = 10_000
 
@@ -41,6 +48,17 @@ class Finality(StrEnum):
 
 # Where a claim stands; None is one that waits for an earlier transaction, and an error one that is not paid now, or never (`retry`).
 Step: TypeAlias = Settlement | Sent | GatewayError | None
+
+
+@dataclass(slots=True)
+class _Search:
+    """How far the search for a session's settlements got, from `head` back: `newest` is the next block to look at."""
+
+    head: Header
+    newest: Header
+    window: int
+    found: list[tuple[Header, TransactionReceipt, int]] = field(default_factory=list)
+    released: bool = False
 
 
 class Settlements:
@@ -62,6 +80,8 @@ class Settlements:
         self._finality = finality
         self._slots = slots
         self._remembered: dict[bytes, Paid] = {}  # by encoded claim
+        self._final = -1  # number of the newest final block
+        self._searches: dict[bytes, _Search] = {}  # that ran out of time or answers, by encoded claim
         self._refused_at: dict[bytes, int] = {}  # encoded claims that are refused for good, and the block of the head at which they first were
 
     def step(self, claims: Sequence[Claim]) -> list[Step]:
@@ -74,6 +94,10 @@ class Settlements:
         if self._submitter is not None and (still := self._submitter.still_waiting()):
             sent = _sessions(still)
             return [Sent(sent[claim.receipt.session]) if claim.receipt.session in sent else None for claim in claims]
+        if self._chain.finalized is not None:
+            self._final = (
+                self._chain.finalized().number
+            )  # before the head, which descends from it: what is proven under the head up to there is final
         head = self._chain.headers.latest()
         encoded = [wattseal.encoded_claim(wattseal.claim(claim.voucher, claim.receipt, claim.plug_signature)) for claim in claims]
         own = [] if self._submitter is None else self._submitter.included(head)
@@ -82,9 +106,13 @@ class Settlements:
         paid = self._paid_by_own(head, own, dict(zip(encoded, claims, strict=True)))
         steps: list[Step] = [None] * len(claims)
         owed: list[int] = []
+        sought: list[int] = []
         for place, (claim, key, state) in enumerate(zip(claims, encoded, states, strict=True)):
             try:
-                steps[place] = self._look(claim, key, state, head, paid, waiting)
+                if not self._is_owed(claim, key, state, paid):
+                    sought.append(place)
+                    continue
+                steps[place] = self._look(claim, key, head, paid, waiting)
             except GatewayError as error:
                 if isinstance(error, RpcError):
                     raise
@@ -97,6 +125,12 @@ class Settlements:
         if owed and not waiting:
             for place, step in zip(owed, self._send(head, [claims[place] for place in owed[:MAX_CLAIMS]]), strict=False):
                 steps[place] = step
+        with time_limit(SEARCH_S):
+            for place in sought:
+                try:
+                    steps[place] = self._seek(claims[place], encoded[place], states[place], head)
+                except GatewayError as error:
+                    steps[place] = error
         return [self._once_final(key, head, step) for key, step in zip(encoded, steps, strict=True)]
 
     def _once_final(self, key: bytes, head: Header, step: Step) -> Step:
@@ -137,37 +171,36 @@ class Settlements:
                 found |= zip(unknown, paid_in(self._chain, self._contract, inclusion, [claims[key] for key in unknown]), strict=True)
         return found
 
-    def _look(
-        self,
-        claim: Claim,
-        key: bytes,
-        state: SessionState,
-        head: Header,
-        paid: dict[bytes, Paid | ProofError | None],
-        waiting: dict[bytes, bytes],
-    ) -> Step:
-        """Return where a claim stands; None is one that is owed and in no transaction."""
+    def _is_owed(self, claim: Claim, key: bytes, state: SessionState, paid: dict[bytes, Paid | ProofError | None]) -> bool:
+        """Return whether a claim is still to be paid, or was by an own transaction; if not, what paid it is to be sought."""
         session, amount = claim.receipt.session, due(claim.voucher, claim.receipt)
         if claim.voucher.digest(self._domain) != session:
             raise SettlementRefused(f"session {to_hex(session)} is not of this voucher, or is for another chain or contract")
+        if paid.get(key) is not None:
+            return True
+        return state.status == STATUS_OPEN and (amount > state.paid or (claim.receipt.final and amount == state.paid))
+
+    def _look(self, claim: Claim, key: bytes, head: Header, paid: dict[bytes, Paid | ProofError | None], waiting: dict[bytes, bytes]) -> Step:
+        """Return where a claim stands that is owed or was paid by an own transaction; None is one that is in no transaction."""
+        session = claim.receipt.session
         own = paid.get(key)
         if isinstance(own, ProofError):
             raise own
         if own is not None:
             return self._settlement(key, own)
-        if state.status == STATUS_OPEN and (amount > state.paid or (claim.receipt.final and amount == state.paid)):
-            if session in waiting:
-                return Sent(waiting[session])
-            if key in paid:
-                raise SubmissionError(f"session {to_hex(session)}: a transaction that the servers took for good did not settle it; wait")
-            if head.timestamp > claim.voucher.validUntil + GRACE_S:
-                raise SettlementRefused(
-                    f"session {to_hex(session)}: the time for claims ended at {claim.voucher.validUntil + GRACE_S}; it is too late"
-                )
-            return None
+        if session in waiting:
+            return Sent(waiting[session])
+        if key in paid:
+            raise SubmissionError(f"session {to_hex(session)}: a transaction that the servers took for good did not settle it; wait")
+        if head.timestamp > claim.voucher.validUntil + GRACE_S:
+            raise SettlementRefused(f"session {to_hex(session)}: the time for claims ended at {claim.voucher.validUntil + GRACE_S}; it is too late")
+        return None
+
+    def _seek(self, claim: Claim, key: bytes, state: SessionState, head: Header) -> Settlement:
+        """Return the settlement that left nothing to do for a claim."""
         known = self._remembered.get(key)
         if known is None or self._undone(known):
-            known = self._found(claim, state, head)
+            known = self._found(claim, key, state, head)
         return self._settlement(key, known)
 
     def _settlement(self, key: bytes, paid: Paid) -> Settlement:
@@ -182,7 +215,7 @@ class Settlements:
             paid=paid.paid,
             total_paid=paid.total_paid,
             proof_verified=True,
-            final=self._finality is Finality.OPTIMISTIC or (self._reached(paid.header.number) and not self._undone(paid)),
+            final=self._finality is Finality.OPTIMISTIC or self._reached(paid.header.number),
         )
 
     @property
@@ -190,17 +223,19 @@ class Settlements:
         return self._finality is Finality.FINAL and self._chain.finalized is not None
 
     def _reached(self, number: int) -> bool:
-        return self._chain.finalized is not None and self._chain.finalized().number >= number
+        return number <= self._final
 
     def _undone(self, paid: Paid) -> bool:
-        return self._chain.headers.by_number(paid.header.number).hash != paid.header.hash
+        with suppress(RpcError):  # too old to be asked for by number, after an outage of days: it is looked for again
+            return self._chain.headers.by_number(paid.header.number).hash != paid.header.hash
+        return True
 
-    def _found(self, claim: Claim, state: SessionState, head: Header) -> Paid:
+    def _found(self, claim: Claim, key: bytes, state: SessionState, head: Header) -> Paid:
         """Find and prove the settlement that left nothing to do for a claim."""
         session, amount = claim.receipt.session, due(claim.voucher, claim.receipt)
         if state.status == STATUS_OPEN and state.paid == 0:
             raise SettlementRefused(f"nothing is due yet for session {to_hex(session)}; settle a later receipt")
-        found, released = self._find(claim, head)
+        found, released = self._find(claim, key, head)
         total = found[-1].total_paid if found else 0
         if state.status != STATUS_NONE and total != state.paid:
             raise ProofError(f"session {to_hex(session)} is proven to be paid {state.paid}, but its events show settlements up to {total}")
@@ -211,27 +246,43 @@ class Settlements:
             raise SettlementRefused(f"session {to_hex(session)} is closed with {total} paid; the receipt's {amount} cannot be claimed any more")
         return found[-1]
 
-    def _find(self, claim: Claim, head: Header) -> tuple[list[Paid], bool]:
+    def _find(self, claim: Claim, key: bytes, head: Header) -> tuple[list[Paid], bool]:
         """Return the session's newest settlements since the voucher, in order, two at most, and whether it was released or refunded.
 
         All are proven, and that there are no others.
         """
+        search = self._searches.pop(key, None)
+        if search is None or self._chain.headers.by_number(search.head.number).hash != search.head.hash:
+            search = _Search(head, head, FIRST_LOG_WINDOW_BLOCKS)
+        try:
+            while not self._is_searched(search, claim):
+                pass
+        except GatewayError:
+            if len(self._searches) >= MAX_SEARCHES:
+                self._searches.clear()
+            self._searches[key] = search
+            raise
+        totals = [0, *(total for _, _, total in search.found)]
+        paid = [Paid(*entry[:2], entry[2] - before, entry[2]) for entry, before in zip(search.found, totals, strict=False)]
+        return paid[-2:], search.released
+
+    def _is_searched(self, search: _Search, claim: Claim) -> bool:
+        """Look through the next blocks back; return whether all were looked at that matter."""
         session = claim.receipt.session
         wanted = LogFilter(frozenset([self._contract]), (_ENDS, frozenset([session])))
-        found: list[tuple[Header, TransactionReceipt, int]] = []
-        released = False
-        newest, window = head, FIRST_LOG_WINDOW_BLOCKS
-        while True:
-            first = max(0, newest.number - window + 1)
-            blocks = {log.block.header.number: log.block for log in self._chain.logs(wanted, first, newest)}
-            for number in sorted(blocks, reverse=True)[:2]:
-                receipts = self._chain.receipts(blocks[number])
-                released = released or is_released_in(receipts, self._contract, session)
-                found = [(blocks[number].header, *place) for place in settled_in(receipts, self._contract, session)] + found
-            if len(found) > 1 or first == 0 or self._chain.headers.by_number(first).timestamp < claim.voucher.issuedAt:
-                totals = [0, *(total for _, _, total in found)]
-                return [Paid(*entry[:2], entry[2] - before, entry[2]) for entry, before in zip(found, totals, strict=False)][-2:], released
-            newest, window = self._chain.headers.by_number(first - 1), min(2 * window, MAX_LOG_BLOCKS)
+        first = max(0, search.newest.number - search.window + 1)
+        blocks = {log.block.header.number: log.block for log in self._chain.logs(wanted, first, search.newest)}
+        released, found = search.released, search.found
+        for number in sorted(blocks, reverse=True)[:2]:
+            receipts = self._chain.receipts(blocks[number])
+            released = released or is_released_in(receipts, self._contract, session)
+            found = [(blocks[number].header, *place) for place in settled_in(receipts, self._contract, session)] + found
+        oldest = next(islice(self._chain.known.back_from(search.newest.hash), search.newest.number - first, None))  # any age, unlike `by_number`
+        done = len(found) > 1 or first == 0 or oldest.header.timestamp < claim.voucher.issuedAt
+        if not done:
+            search.newest, search.window = self._chain.known.full(oldest.fields["parentHash"]).header, min(2 * search.window, MAX_LOG_BLOCKS)
+        search.released, search.found = released, found
+        return done
 
     # -- sending ----------------------------------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from eth_account import Account
 
-from wattseal.errors import GatewayError, ProofError, Reverted, SubmissionError
+from wattseal.errors import GatewayError, ProofError, Reverted, RpcError, SubmissionError
 from wattseal.gateway import contract
 from wattseal.gateway.blocks import next_base_fee
 from wattseal.gateway.chain import Chain
@@ -28,6 +28,9 @@ from wattseal.protocol import signatures
 
 # What counts as final where nothing says what is: two epochs.
 FINAL_DEPTH_BLOCKS = 64
+
+# Of what was signed longer ago only the nonce has to be known to let go of it.
+RECENT_S = 86_400
 
 FIRST_POLL_S = 0.05
 LONGEST_POLL_S = 2.0
@@ -141,7 +144,7 @@ class Submitter:
         with self._lock:
             attempts = _by_nonce(self._unfinished())
             nonce = self._nonce(head) if attempts else 0
-            found = [self._look(head, signed) for number, signed in attempts.items() if number < nonce]
+            found = [self._look_if_recent(head, signed) for number, signed in attempts.items() if number < nonce]
             return [inclusion for inclusion in found if inclusion is not None]
 
     def send(self, head: Header, to: bytes | None, call: bytes, value: int = 0) -> Signed:
@@ -228,6 +231,15 @@ class Submitter:
                 _log.warning("a nonce was used by another transaction", extra={"address": to_hex(self.address), "nonce": nonce})
         self._looked[nonce] = head.hash, inclusion
         return inclusion
+
+    def _look_if_recent(self, head: Header, attempts: list[Signed]) -> Inclusion | None:
+        """Do what `_look` does, but be content with nothing of days ago: after a long outage its block may be too old to be proven."""
+        try:
+            return self._look(head, attempts)
+        except RpcError:
+            if 0 <= self._clock() - attempts[-1].signed_at < RECENT_S:
+                raise
+            return None
 
     def _find(self, attempts: list[Signed]) -> Inclusion | None:
         for signed in reversed(attempts):

@@ -3,7 +3,7 @@
 import dataclasses
 
 import pytest
-from wattseal.errors import GatewayError, ProofError, Reverted, SettlementRefused, SubmissionError
+from wattseal.errors import GatewayError, ProofError, Reverted, RpcError, SettlementRefused, SubmissionError
 from wattseal.gateway import contract as wattseal
 from wattseal.gateway import settlements
 from wattseal.gateway.client import Gateway
@@ -206,3 +206,56 @@ def test_steps_are_errors_not_exceptions(charge, contract):
     (step,) = gateway.settle_many([Claim(*charge.receipt(0, final=True))])
     assert isinstance(step, GatewayError)
     assert step.retry
+
+
+@pytest.fixture
+def long_ago(charges, gateway, manual_mining, monkeypatch):
+    """A claim that was paid twelve blocks ago, which nobody remembers, looked for two blocks at first."""
+    monkeypatch.setattr(settlements, "FIRST_LOG_WINDOW_BLOCKS", 2)
+    (claim, *_) = claims_of(charges)
+    gateway.settle_many([claim])
+    manual_mining.call("anvil_mine", to_hex(12))
+    return claim
+
+
+def test_a_settlement_is_found_however_old(charges, contract, long_ago, monkeypatch):
+    """Headers that are too old to be asked for by number are still reached from one to the one before."""
+    chain = trusting(charges[0].url)
+    newest, by_number = chain.headers.latest().number, chain.headers.by_number
+
+    def recent(number):
+        if number < newest - 5:
+            raise RpcError("too old")
+        return by_number(number)
+
+    monkeypatch.setattr(chain.headers, "by_number", recent)
+    chain.finalized = lambda: by_number(newest - 2)
+    (settlement,) = Gateway(chain, contract).settle_many([long_ago])
+    assert settlement.total_paid == dues(long_ago)
+    assert settlement.final
+
+
+def test_a_long_search_holds_up_nobody_and_gets_further_each_time(charges, contract, long_ago, monkeypatch):
+    """The server answers for a few blocks at a time only."""
+    chain = trusting(charges[0].url)
+    gateway = Gateway(chain, contract, charges[0].host_key, limits=Limits(resend_s=0))
+    asked = []
+    logs = chain.logs
+
+    def one_window(wanted, first, newest):
+        asked.append(first)
+        if len(asked) % 2 == 0:
+            raise RpcError("too much")
+        return logs(wanted, first, newest)
+
+    monkeypatch.setattr(chain, "logs", one_window)
+    other = claims_of(charges)[1]
+    sought, sent = gateway.settle_many([long_ago, other])
+    assert isinstance(sought, RpcError)
+    assert isinstance(sent, Sent)
+    for _ in range(20):
+        sought, _ = gateway.settle_many([long_ago, other])
+        if isinstance(sought, Settlement):
+            break
+    assert sought.total_paid == dues(long_ago)
+    assert asked == sorted(asked, reverse=True)

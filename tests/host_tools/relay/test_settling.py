@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from wattseal.errors import GatewayError
+from wattseal.errors import GatewayError, RpcError
 from wattseal.gateway.chain import Chain
 from wattseal.gateway.client import Gateway
 from wattseal.gateway.contract import call_data, claim, event_topic
@@ -17,6 +17,7 @@ from wattseal.gateway.mempool import Limits
 from wattseal.gateway.rpc import Rpc, to_hex
 from wattseal.gateway.settlements import Finality
 from wattseal.gateway.submit import deploy
+from wattseal.gateway.types import Header
 from wattseal.protocol import signatures
 from wattseal.protocol.messages import ReceiptMessage, SessionMessage, Voucher, due
 from wattseal.protocol.typed_data import GRACE_S
@@ -74,6 +75,13 @@ class Site:
         message = ReceiptMessage(receipt, signature, "payload")
         self.store.add_receipt(charge.voucher.plug, message)
         self.charges.append((charge, message))
+        return charge
+
+    def charge_in_a_block(self) -> Charge:
+        """Do what `charge` does where blocks come by `mine` only."""
+        self.rpc.call("evm_setAutomine", True)
+        charge = self.charge()
+        self.rpc.call("evm_setAutomine", False)
         return charge
 
     def gateway(self, key: bytes | None = None, chain: Chain | None = None, finality: Finality = Finality.FINAL) -> Gateway:
@@ -279,8 +287,8 @@ async def test_a_crash_at_every_call(site: Site, monkeypatch: pytest.MonkeyPatch
     """A life ends at its n-th call, for every n, each time with a receipt that was just stored; the next life goes on from what is there."""
     n = lives = 0
     while True:
-        n += 3
-        if n % 4 == 3:
+        n += 5  # a receipt, and so a transaction to look at, costs a life some twelve calls
+        if n % 20 == 5:
             site.charge()
         with monkeypatch.context() as patch:
             gateway = site.gateway()
@@ -298,6 +306,8 @@ async def test_a_crash_at_every_call(site: Site, monkeypatch: pytest.MonkeyPatch
             break
     assert lives > 15
     await site.settle_all(site.settler())
+    for charge, _ in site.charges:  # a plug that was not told before the crash is told at its next hello
+        site.told += site.store.settled_sessions(charge.voucher.plug, 1)
     site.check_once_and_only_once()
     assert site.rpc.call("eth_getTransactionCount", to_hex(signatures.address(site.relay_key)), "latest") != "0x0"
 
@@ -322,6 +332,30 @@ async def test_a_reorganisation_of_thirty_blocks(site: Site) -> None:
         await settler.settle_due()
         assert {site.states(charge)[0] for charge, _ in site.charges} == {"sent"}
         await site.settle_all(settler)
+    site.check_once_and_only_once()
+
+
+async def test_days_without_power(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The relay ends before a settlement is final. When it is back, its block is too old to be asked for by number: nobody waits for it."""
+    charge = site.charge()
+    with manual_mining(site):
+        await site.settler().settle_due()
+        site.mine(300)
+        other = site.charge_in_a_block()
+        chain = trusting(site.url)
+        by_number = chain.headers.by_number
+
+        def recent(number: int) -> Header:
+            if number < chain.headers.latest().number - 200:
+                raise RpcError("too old")
+            return by_number(number)
+
+        monkeypatch.setattr(chain.headers, "by_number", recent)
+        gateway = site.gateway(chain=chain)
+        assert gateway._submitter
+        monkeypatch.setattr(gateway._submitter, "_clock", lambda: time.time() + 3 * 86_400)
+        await site.settle_all(site.settler(gateway))
+    assert site.states(charge) == site.states(other) == ["settled"]
     site.check_once_and_only_once()
 
 
