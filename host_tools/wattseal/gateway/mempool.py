@@ -11,8 +11,8 @@ from wattseal.gateway.rpc import Rpc, quantity, to_hex
 from wattseal.gateway.transactions import Transaction
 from wattseal.gateway.types import Header
 
-# A deployment takes about 2 million, a full batch of settlements 4; an RPC's estimate is never believed beyond this.
-MAX_GAS = 5_000_000
+# A deployment takes about 2 million, a full batch of settlements 4 to 5; an RPC's estimate is never believed beyond this.
+MAX_GAS = 8_000_000
 
 _REVERTED = re.compile(r"revert(?:ed)?\b:?\s*(\w*)")
 # What the clients' pools say (geth, Erigon, Nethermind, Besu, Reth, anvil), in small letters.
