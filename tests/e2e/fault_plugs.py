@@ -184,6 +184,8 @@ class FaultyPlug:
 
     async def run(self) -> None:
         """Stay connected for ever."""
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(_BearsAiomqtt(loop.get_exception_handler()))
         while True:
             with suppress(OSError, EOFError, aiomqtt.MqttError):
                 await self._line.connect(self._serve, self._hear)
@@ -249,3 +251,18 @@ class FaultyPlug:
                 self.refused.append(message)
             case "ping":
                 self._outgoing.put_nowait({"type": "pong", "budget_ma": None})
+
+
+class _BearsAiomqtt:
+    """Passes over one error: aiomqtt has its socket watched by a callback, and until that runs a broker that was killed may have closed it."""
+
+    def __init__(self, others: Callable[[asyncio.AbstractEventLoop, dict[str, Any]], object] | None) -> None:
+        self.others = others.others if isinstance(others, _BearsAiomqtt) else others
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if isinstance(context.get("exception"), OSError) and "_on_socket_register_write" in repr(context.get("handle")):
+            return
+        if self.others is not None:
+            self.others(loop, context)
+        else:
+            loop.default_exception_handler(context)

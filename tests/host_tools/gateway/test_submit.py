@@ -384,6 +384,7 @@ def test_what_no_server_takes_gets_no_dearer(sender, monkeypatch):
             sender.advance()
     ((_, raw, _),) = sender.log.unfinished_transactions(sender.address)
     assert sender.send().raw == raw
+    sender.chain.upstreams.all[0].rpc.call("evm_mine")  # returns after the block of what was sent
     assert sender.included() == [decode(raw).hash]
 
 
