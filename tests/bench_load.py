@@ -6,7 +6,6 @@ python tests/bench_load.py [PLUGS]   fewer plugs, to try it
 import asyncio
 import secrets
 import shutil
-import socket
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -18,7 +17,7 @@ import postgresql
 import psutil
 from rich.console import Console
 from rich.table import Table
-from wattseal.demo.processes import ROOT, Chain, Command, Process
+from wattseal.demo.processes import ROOT, Chain, Command, Process, free_port
 from wattseal.protocol.messages import to_hex
 
 FOLDER = ROOT / "build/bench/load"
@@ -58,7 +57,7 @@ def figures(plugs: list[load_plugs.SignedAhead], folder: Path = FOLDER) -> Itera
     folder.mkdir(parents=True)
     with ExitStack() as stack:
         chain = stack.enter_context(Chain(folder, load_plugs.START + 3600))
-        port = _free_port()
+        port = free_port()
         config = folder / "mosquitto.conf"
         # No limit on what waits for one client: the generator's few clients are thousands of plugs each.
         lines = ["user root", f"listener {port} 127.0.0.1", "allow_anonymous true", "max_queued_messages 0", "max_inflight_messages 0"]
@@ -130,11 +129,6 @@ async def _quiet(process: psutil.Process) -> None:
 def _used(process: psutil.Process) -> float:
     times = process.cpu_times()
     return float(times.user + times.system)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def main(console: Console, count: int = PLUGS) -> list[Load]:
